@@ -1,0 +1,90 @@
+#include "CCollectives.h"
+
+#include <mpi.h>
+#include <string.h>
+
+// One call moves at most this many elements: MPI 3's counts are int.
+static const size_t largest_call = (size_t)1 << 30;
+
+int vd_mpi_initialize(int *rank, int *world_size, int *ranks_on_node) {
+  int provided = 0;
+  int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+  if (code != MPI_SUCCESS) return code;
+  code = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  if (code == MPI_SUCCESS) code = MPI_Comm_rank(MPI_COMM_WORLD, rank);
+  if (code == MPI_SUCCESS) code = MPI_Comm_size(MPI_COMM_WORLD, world_size);
+  MPI_Comm node = MPI_COMM_NULL;
+  if (code == MPI_SUCCESS)
+    code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  if (code == MPI_SUCCESS) code = MPI_Comm_size(node, ranks_on_node);
+  if (code == MPI_SUCCESS) code = MPI_Comm_free(&node);
+  return code;
+}
+
+int vd_mpi_finalize(void) { return MPI_Finalize(); }
+
+void vd_mpi_abort(int status) { MPI_Abort(MPI_COMM_WORLD, status); }
+
+void vd_mpi_error_text(int code, char *text, size_t capacity) {
+  char whole[MPI_MAX_ERROR_STRING + 1] = {0};
+  int length = 0;
+  if (MPI_Error_string(code, whole, &length) != MPI_SUCCESS) strcpy(whole, "unknown MPI error");
+  strncpy(text, whole, capacity - 1);
+  text[capacity - 1] = 0;
+}
+
+void vd_mpi_library_version(char *text, size_t capacity) {
+  char whole[MPI_MAX_LIBRARY_VERSION_STRING + 1] = {0};
+  int length = 0;
+  MPI_Get_library_version(whole, &length);
+  whole[strcspn(whole, ",\n")] = 0;
+  strncpy(text, whole, capacity - 1);
+  text[capacity - 1] = 0;
+}
+
+static MPI_Datatype datatype(enum vd_mpi_type type) {
+  switch (type) {
+  case VD_MPI_DOUBLE:
+    return MPI_DOUBLE;
+  case VD_MPI_INT64:
+    return MPI_INT64_T;
+  default:
+    return MPI_FLOAT;
+  }
+}
+
+static size_t byte_width(enum vd_mpi_type type) { return type == VD_MPI_FLOAT ? 4 : 8; }
+
+int vd_mpi_all_reduce(void *values, size_t count, enum vd_mpi_type type,
+                      enum vd_mpi_operation operation) {
+  MPI_Op op = operation == VD_MPI_SUM ? MPI_SUM : operation == VD_MPI_MIN ? MPI_MIN : MPI_MAX;
+  char *next = values;
+  while (count > 0) {
+    size_t part = count < largest_call ? count : largest_call;
+    int code = MPI_Allreduce(MPI_IN_PLACE, next, (int)part, datatype(type), op, MPI_COMM_WORLD);
+    if (code != MPI_SUCCESS) return code;
+    next += part * byte_width(type);
+    count -= part;
+  }
+  return MPI_SUCCESS;
+}
+
+int vd_mpi_broadcast(void *bytes, size_t byte_count, int root) {
+  char *next = bytes;
+  while (byte_count > 0) {
+    size_t part = byte_count < largest_call ? byte_count : largest_call;
+    int code = MPI_Bcast(next, (int)part, MPI_BYTE, root, MPI_COMM_WORLD);
+    if (code != MPI_SUCCESS) return code;
+    next += part;
+    byte_count -= part;
+  }
+  return MPI_SUCCESS;
+}
+
+int vd_mpi_all_gather(const void *block, size_t block_byte_count, void *blocks) {
+  if (block_byte_count > largest_call) return MPI_ERR_COUNT;
+  return MPI_Allgather(block, (int)block_byte_count, MPI_BYTE, blocks, (int)block_byte_count,
+                       MPI_BYTE, MPI_COMM_WORLD);
+}
+
+int vd_mpi_barrier(void) { return MPI_Barrier(MPI_COMM_WORLD); }

@@ -1,0 +1,141 @@
+// Fused elementwise loops, each compiled for three instruction sets and chosen at load time.
+//
+// Why C: clang's target_clones gives run-time dispatch over instruction sets; Swift has nothing
+// like it, and Swift's SIMD types scalarise square roots. Nothing here allocates or fails. Matrices
+// are row-major and dense; buffers do not overlap unless a comment says "in place".
+
+#ifndef VD_KERNELS_H
+#define VD_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// MARK: Processor state
+
+/// Makes the calling thread treat denormal numbers as zero: Adam's moments of dead inputs decay
+/// into denormals, on which arithmetic is up to a hundred times slower.
+void vd_kernel_flush_denormals(void);
+
+/// Cores that this process may run on; 0 where the system does not tell. (The call is a GNU
+/// extension that Swift does not see.)
+int vd_kernel_allowed_processors(void);
+
+// MARK: Activations
+
+enum vd_kernel_activation {
+  VD_KERNEL_IDENTITY = 0,
+  VD_KERNEL_RELU,
+  VD_KERNEL_LEAKY_RELU,
+  VD_KERNEL_TANH,
+  VD_KERNEL_SIGMOID,
+  VD_KERNEL_ELU,
+  VD_KERNEL_SOFTPLUS,
+  VD_KERNEL_SILU,
+  VD_KERNEL_GELU
+};
+
+/// outputs[i] = activation(inputs[i]); only SILU and GELU, which oneDNN's fused products lack.
+void vd_kernel_activate(enum vd_kernel_activation activation, size_t count, const float *inputs,
+                        float *outputs);
+
+/// gradient[i] *= activation'(·), in place. `values` holds the activation's outputs, except for
+/// SILU and GELU, whose derivative needs the inputs.
+void vd_kernel_activation_backward(enum vd_kernel_activation activation, float slope, size_t count,
+                                   const float *values, float *gradient);
+
+/// sums[j] = Σ_i matrix[i, j], or += where `accumulates`.
+void vd_kernel_column_sums(size_t rows, size_t columns, const float *matrix, int accumulates,
+                           float *sums);
+
+// MARK: Likelihoods, one figure a row
+
+/// log Bernoulli(x; sigmoid(l)) summed over a row = Σ_j x·l − softplus(l). Row r of `logits` is
+/// compared with row r / draws of `data`. Where `gradient` is not null it receives
+/// scale · (sigmoid(l) − x), the gradient of −log p; it may be `logits` itself.
+void vd_kernel_bernoulli(size_t rows, size_t columns, size_t draws, const float *data,
+                         const float *logits, float scale, double *log_likelihood,
+                         float *gradient);
+
+/// log N(x; m, exp(v)) summed over a row. A row of `parameters` holds the means (before the sigmoid
+/// where `sigmoid_mean`), then the log variances. Where `gradient` is not null it receives
+/// scale · ∂(−log p)/∂parameters; it may be `parameters` itself.
+void vd_kernel_gaussian(size_t rows, size_t columns, size_t draws, int sigmoid_mean,
+                        const float *data, const float *parameters, float scale,
+                        double *log_likelihood, float *gradient);
+
+// MARK: Diagonal Gaussian posterior. A row of `posterior` holds the means, then the log variances.
+
+/// latents[b·draws + l, j] = mean + exp(½ log variance) · noise[b·draws + l, j], and the closed-form
+/// KL(q ‖ N(0, I)) of each row: ½ Σ_j (mean² + variance − 1 − log variance).
+void vd_kernel_reparameterize(size_t rows, size_t latents, size_t draws, const float *posterior,
+                              const float *noise, float *latent_values, double *kl_divergence);
+
+/// Gradient of reconstruction plus KL with respect to the posterior's parameters, from the gradient
+/// with respect to the latents (already scaled by 1 / draws).
+void vd_kernel_reparameterize_backward(size_t rows, size_t latents, size_t draws,
+                                       const float *posterior, const float *noise,
+                                       const float *latent_gradient, float *posterior_gradient);
+
+/// log N(z; 0, I) − log N(z; mean, variance) for each row of latents, from the noise that made it:
+/// Σ_j ½ (noise² + log variance − z²).
+void vd_kernel_log_prior_ratio(size_t rows, size_t latents, size_t draws, const float *posterior,
+                               const float *noise, const float *latent_values, double *log_ratio);
+
+// MARK: Optimizers. The gradient is first multiplied by `gradient_scale`.
+
+/// Adam (Kingma & Ba 2015, algorithm 1) with bias corrections 1 − βᵗ; weight decay is added to the
+/// gradient, or, where `decoupled`, taken off the parameters (Loshchilov & Hutter 2019).
+void vd_kernel_adam(size_t count, float *parameters, const float *gradient, float *first_moment,
+                    float *second_moment, float gradient_scale, float learning_rate, float beta1,
+                    float beta2, float epsilon, float first_correction, float second_correction,
+                    float weight_decay, int decoupled);
+
+/// Adagrad (Duchi, Hazan & Singer 2011): sum += g²; p −= learning_rate · g / (√sum + ε).
+void vd_kernel_adagrad(size_t count, float *parameters, const float *gradient, float *squared_sum,
+                       float gradient_scale, float learning_rate, float epsilon,
+                       float weight_decay);
+
+/// Stochastic gradient descent with momentum: velocity = momentum · velocity + g; p −= rate · velocity.
+void vd_kernel_sgd(size_t count, float *parameters, const float *gradient, float *velocity,
+                   float gradient_scale, float learning_rate, float momentum, float weight_decay);
+
+/// Σ values², in double precision.
+double vd_kernel_sum_of_squares(size_t count, const float *values);
+
+/// destination[i] += source[i].
+void vd_kernel_add(size_t count, const float *source, float *destination);
+
+// MARK: Data
+
+/// destination[i] = scale · source[i].
+void vd_kernel_convert_bytes(size_t count, const uint8_t *source, float scale, float *destination);
+void vd_kernel_scale(size_t count, const float *source, float scale, float *destination);
+
+/// values[i] = uniforms[i] < values[i] ? 1 : 0, in place: a draw from Bernoulli(values[i]).
+void vd_kernel_binarize(size_t count, const float *uniforms, float *values);
+
+// MARK: Random numbers
+
+/// What a stream of random numbers is keyed by, besides example and draw.
+typedef struct {
+  uint64_t seed;
+  uint32_t purpose; // 8 bits
+  uint32_t time;    // the epoch, or another count that the purpose defines
+} vd_kernel_random_key;
+
+/// Philox4x32-10 (Salmon et al. 2011). Row (e, l) of the output, `columns` wide, depends on the key,
+/// on examples[e] and on draw first_draw + l (24 bits), on nothing else. Raw words of one counter:
+void vd_kernel_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
+
+/// Uniform on [0, 1): multiples of 2⁻²⁴. [example_count · draws, columns].
+void vd_kernel_uniform(const vd_kernel_random_key *key, const uint32_t *examples,
+                       size_t example_count, uint32_t first_draw, size_t draws, size_t columns,
+                       float *values);
+
+/// Standard normal (Box & Muller 1958). [example_count · draws, columns]. The same bits on every
+/// processor: no fused multiply-add, and only correctly rounded operations.
+void vd_kernel_normal(const vd_kernel_random_key *key, const uint32_t *examples,
+                      size_t example_count, uint32_t first_draw, size_t draws, size_t columns,
+                      float *values);
+
+#endif

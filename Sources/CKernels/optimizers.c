@@ -1,0 +1,62 @@
+#include "CKernels.h"
+#include "vector_math.h"
+
+#define VD_SQRT __builtin_elementwise_sqrt // never sets errno, so it vectorises
+
+VD_DISPATCHED
+void vd_kernel_adam(size_t count, float *restrict parameters, const float *restrict gradient,
+                    float *restrict first_moment, float *restrict second_moment,
+                    float gradient_scale, float learning_rate, float beta1, float beta2,
+                    float epsilon, float first_correction, float second_correction,
+                    float weight_decay, int decoupled) {
+  float coupled_decay = decoupled ? 0.0f : weight_decay;
+  float kept = decoupled ? 1.0f - learning_rate * weight_decay : 1.0f;
+  float rate = learning_rate / first_correction;
+  float inverse_root = 1.0f / sqrtf(second_correction);
+  for (size_t i = 0; i < count; i++) {
+    float p = parameters[i];
+    float g = gradient_scale * gradient[i] + coupled_decay * p;
+    float m = beta1 * first_moment[i] + (1.0f - beta1) * g;
+    float v = beta2 * second_moment[i] + (1.0f - beta2) * (g * g);
+    first_moment[i] = m;
+    second_moment[i] = v;
+    parameters[i] = kept * p - rate * m / (VD_SQRT(v) * inverse_root + epsilon);
+  }
+}
+
+VD_DISPATCHED
+void vd_kernel_adagrad(size_t count, float *restrict parameters, const float *restrict gradient,
+                       float *restrict squared_sum, float gradient_scale, float learning_rate,
+                       float epsilon, float weight_decay) {
+  for (size_t i = 0; i < count; i++) {
+    float g = gradient_scale * gradient[i] + weight_decay * parameters[i];
+    float sum = squared_sum[i] + g * g;
+    squared_sum[i] = sum;
+    parameters[i] -= learning_rate * g / (VD_SQRT(sum) + epsilon);
+  }
+}
+
+VD_DISPATCHED
+void vd_kernel_sgd(size_t count, float *restrict parameters, const float *restrict gradient,
+                   float *restrict velocity, float gradient_scale, float learning_rate,
+                   float momentum, float weight_decay) {
+  for (size_t i = 0; i < count; i++) {
+    float g = gradient_scale * gradient[i] + weight_decay * parameters[i];
+    float v = momentum * velocity[i] + g;
+    velocity[i] = v;
+    parameters[i] -= learning_rate * v;
+  }
+}
+
+VD_DISPATCHED
+double vd_kernel_sum_of_squares(size_t count, const float *values) {
+#pragma clang fp reassociate(on)
+  double sum = 0;
+  for (size_t i = 0; i < count; i++) sum += (double)values[i] * (double)values[i];
+  return sum;
+}
+
+VD_DISPATCHED
+void vd_kernel_add(size_t count, const float *restrict source, float *restrict destination) {
+  for (size_t i = 0; i < count; i++) destination[i] += source[i];
+}

@@ -1,0 +1,71 @@
+// exp, log(1 + x) and their like as straight-line code that the compiler can vectorise.
+// Accuracy is tested over all of the range: see VectorMathTests.
+
+#ifndef VD_VECTOR_MATH_H
+#define VD_VECTOR_MATH_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define VD_INLINE static inline __attribute__((always_inline))
+
+// One copy of a loop per instruction set; the loader picks one. Elsewhere: one copy.
+#if defined(__x86_64__)
+#define VD_DISPATCHED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define VD_DISPATCHED
+#endif
+
+VD_INLINE float vd_from_bits(uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+VD_INLINE uint32_t vd_to_bits(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+/// eˣ. Inputs are clamped to [−87.3, 88.3], so that the result is finite and normal. NaN stays NaN.
+VD_INLINE float vd_exp(float x) {
+  float clamped = x < -87.3f ? -87.3f : x;
+  clamped = clamped > 88.3f ? 88.3f : clamped;
+  // n = round(x / log 2), through the rounding of a large addend.
+  float shifted = clamped * 1.44269504f + 12582912.0f;
+  float n = shifted - 12582912.0f;
+  // r = x − n log 2 in two parts, |r| ≤ ½ log 2.
+  float r = clamped - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  // Minimax polynomial of (eʳ − 1 − r) / r² (Cephes, expf).
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  float power = vd_from_bits((vd_to_bits(shifted) << 23) + 0x3f800000u);
+  return (p * (r * r) + r + 1.0f) * power;
+}
+
+/// log(1 + y) for y in [0, 1], without rounding 1 + y: Cephes' logf polynomial on [−0.29, 0.41].
+VD_INLINE float vd_log1p_unit(float y) {
+  int above = y > 0.41421356f;
+  float f = above ? 0.5f * (y - 1.0f) : y;
+  float square = f * f;
+  float p = 7.0376836292e-2f;
+  p = p * f + -1.1514610310e-1f;
+  p = p * f + 1.1676998740e-1f;
+  p = p * f + -1.2420140846e-1f;
+  p = p * f + 1.4249322787e-1f;
+  p = p * f + -1.6668057665e-1f;
+  p = p * f + 2.0000714765e-1f;
+  p = p * f + -2.4999993993e-1f;
+  p = p * f + 3.3333331174e-1f;
+  float result = f - 0.5f * square + square * f * p;
+  return above ? result + 0.693147181f : result;
+}
+
+#endif

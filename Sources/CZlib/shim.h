@@ -1,0 +1,2 @@
+// zlib, for gzipped data files.
+#include <zlib.h>

@@ -1,0 +1,93 @@
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
+/// The checkpoints of a run: `step-00001200.safetensors` …, and the links `latest` and `best`.
+///
+/// A checkpoint is written whole before `latest` points at it. Only the root writes.
+public struct CheckpointFolder: Sendable {
+  /// Where the folder is.
+  public let path: String
+
+  /// A checkpoint that was passed over, and why.
+  public struct Skipped: Sendable {
+    /// The file's path.
+    public let path: String
+    /// What is wrong with it.
+    public let reason: CheckpointError
+  }
+
+  /// The folder at a path; it need not exist yet.
+  public init(path: String) {
+    self.path = path
+  }
+
+  /// The name of a step's checkpoint.
+  public static func fileName(step: Int) -> String {
+    let digits = String(step)
+    return "step-" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits
+      + ".safetensors"
+  }
+
+  /// The steps that have a checkpoint, in order, whole or damaged.
+  public var steps: [Int] {
+    DurableFile.names(in: path).compactMap { name in
+      guard name.hasPrefix("step-"), name.hasSuffix(".safetensors") else { return nil }
+      return Int(name.dropFirst(5).dropLast(12))
+    }.sorted()
+  }
+
+  /// The path of a step's checkpoint.
+  public func path(step: Int) -> String { "\(path)/\(Self.fileName(step: step))" }
+
+  /// Writes a checkpoint, points `latest` at it, and removes those that are no longer wanted.
+  ///
+  /// - Parameters:
+  ///   - step: The step it holds.
+  ///   - tensors: What it holds.
+  ///   - metadata: What goes with it.
+  ///   - isBest: Whether `best` is to point at it too.
+  ///   - keep: How many of the newest stay; the best stays besides.
+  /// - Throws: ``CheckpointError/unwritable(path:reason:)``; older checkpoints are then untouched.
+  public func save(
+    step: Int, tensors: [TensorSource], metadata: [String: String], isBest: Bool, keep: Int
+  ) throws(CheckpointError) {
+    try DurableFile.makeFolder(path)
+    try SafetensorsFile.write(tensors, metadata: metadata, to: path(step: step))
+    try DurableFile.link("\(path)/latest", to: Self.fileName(step: step))
+    if isBest { try DurableFile.link("\(path)/best", to: Self.fileName(step: step)) }
+    let best = target(of: "best")
+    for old in steps.filter({ $0 < step }).dropLast(max(keep, 1) - 1)
+    where Self.fileName(step: old) != best {
+      unlink(path(step: old))
+    }
+  }
+
+  /// The newest checkpoint that is whole, and those that are not and were passed over.
+  ///
+  /// - Throws: ``CheckpointError/noneUsable(folder:skipped:)`` if every one is damaged; other
+  ///   errors if the folder cannot be read.
+  public func newestWhole() throws(CheckpointError) -> (file: SafetensorsFile, skipped: [Skipped]) {
+    var skipped: [Skipped] = []
+    for step in steps.reversed() {
+      do throws(CheckpointError) {
+        let file = try SafetensorsFile(path: path(step: step))
+        try file.verify()
+        return (file, skipped)
+      } catch {
+        skipped.append(Skipped(path: path(step: step), reason: error))
+      }
+    }
+    throw .noneUsable(folder: path, skipped: skipped.count)
+  }
+
+  /// The file name that a link names; nil if there is none.
+  public func target(of link: String) -> String? {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4096) { buffer in
+      guard let start = buffer.baseAddress else { return nil }
+      let count = readlink("\(path)/\(link)", start, buffer.count)
+      guard count > 0 else { return nil }
+      return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+  }
+}

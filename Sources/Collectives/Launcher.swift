@@ -1,0 +1,30 @@
+/// What the environment says about how this process was started.
+///
+/// Read before MPI is up, so that local mode makes no MPI call and an early message comes from one
+/// rank only.
+public struct Launcher: Sendable {
+  /// This process's rank according to the launcher; nil if none started it.
+  public let rank: Int?
+
+  // Open MPI's mpirun; PMI-1 and PMI-2 (MPICH's Hydra, Slurm's srun); PMIx (srun, prun).
+  private static let rankVariables = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"]
+  private static let otherVariables = ["OMPI_COMM_WORLD_SIZE"]
+
+  /// Reads these variables.
+  public init(environment: [String: String]) {
+    let ranks = Self.rankVariables.compactMap { environment[$0].flatMap { Int($0) } }
+    let isLaunched =
+      !ranks.isEmpty || Self.otherVariables.contains { environment[$0] != nil }
+    rank = isLaunched ? ranks.first ?? 0 : nil
+  }
+
+  /// Whether an MPI launcher started this process.
+  public var isLaunchedByMPI: Bool { rank != nil }
+
+  /// The group that this process belongs to.
+  ///
+  /// - Throws: ``CollectiveError`` if a launcher started it and MPI cannot start.
+  public func makeCommunicator() throws(CollectiveError) -> any Communicator {
+    isLaunchedByMPI ? try MPICommunicator.start() : SoloCommunicator()
+  }
+}

@@ -1,0 +1,42 @@
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
+/// The group of one: local mode. No MPI call is made, and MPI need not be able to start.
+public final class SoloCommunicator: Communicator {
+  /// Always 0.
+  public let rank = 0
+  /// Always 1.
+  public let worldSize = 1
+  /// Always 1.
+  public let ranksOnNode = 1
+  /// `none (one process)`.
+  public let libraryVersion = "none (one process)"
+
+  /// The group of this process alone.
+  public init() {}
+
+  /// Leaves the values as they are.
+  public func allReduce(_: UnsafeMutableBufferPointer<Float>, _: ReduceOperation) {}
+  /// Leaves the values as they are.
+  public func allReduce(_: UnsafeMutableBufferPointer<Double>, _: ReduceOperation) {}
+  /// Leaves the values as they are.
+  public func allReduce(_: UnsafeMutableBufferPointer<Int64>, _: ReduceOperation) {}
+
+  /// Leaves the bytes as they are.
+  public func broadcast(_: UnsafeMutableRawBufferPointer, from root: Int) {
+    precondition(root == 0, "Rank \(root) is outside a group of one")
+  }
+
+  /// The bytes themselves.
+  public func allGather(_ bytes: [UInt8]) -> [[UInt8]] { [bytes] }
+
+  /// Returns at once.
+  public func barrier() {}
+
+  /// Ends the process.
+  public func abort(status: Int32) -> Never { exit(status) }
+
+  /// Does nothing.
+  public func finalize() {}
+}

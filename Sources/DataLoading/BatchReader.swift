@@ -1,0 +1,67 @@
+public import TensorKernels
+
+/// Whether grey values become black and white.
+public enum Binarization: String, CaseIterable, Sendable, Codable {
+  /// Values stay as they are.
+  case none
+  /// Drawn anew from Bernoulli(value) every time an example is seen in training; test examples keep
+  /// one draw, so that figures can be compared.
+  case dynamic
+  /// Drawn once from Bernoulli(value), for training and test examples alike.
+  case `static`
+}
+
+/// Reads batches into memory that is allocated once.
+public final class BatchReader {
+  /// The examples.
+  public let examples: Examples
+  private let binarization: Binarization
+  private let seed: UInt64
+  private let values: FloatBuffer
+  private let uniforms: FloatBuffer?
+
+  /// - Parameters:
+  ///   - examples: The examples.
+  ///   - binarization: Whether grey values become black and white.
+  ///   - seed: The run's seed.
+  ///   - capacity: The most examples of one batch.
+  public init(_ examples: Examples, binarization: Binarization, seed: UInt64, capacity: Int) {
+    self.examples = examples
+    self.binarization = binarization
+    self.seed = seed
+    values = FloatBuffer(count: capacity * examples.width)
+    uniforms =
+      binarization == .none ? nil : FloatBuffer(count: capacity * examples.width)
+  }
+
+  /// Reads examples; the view is valid until the next call.
+  ///
+  /// - Shape: `[indices.count, width]`.
+  /// - Parameters:
+  ///   - indices: Which examples.
+  ///   - epoch: The epoch, for dynamic binarization; nil for evaluation, which always draws alike.
+  public func read(_ indices: UnsafeBufferPointer<UInt32>, epoch: Int?) -> MatrixView {
+    let batch = values.matrix(rows: indices.count, columns: examples.width)
+    examples.read(indices, into: batch)
+    if let uniforms, let stream = stream(epoch: epoch) {
+      let draws = uniforms.matrix(rows: indices.count, columns: examples.width)
+      stream.fillUniform(draws, examples: indices)
+      binarize(batch, uniforms: draws)
+    }
+    return batch
+  }
+
+  // Epochs count from 0 upward, the two evaluations from the top downward.
+  private func stream(epoch: Int?) -> RandomStream? {
+    switch binarization {
+    case .none:
+      nil
+    case .static:
+      RandomStream(seed: seed, purpose: .staticBinarization, time: examples.split.code)
+    case .dynamic:
+      RandomStream(
+        seed: seed, purpose: .dynamicBinarization,
+        time: epoch.map { UInt32(truncatingIfNeeded: $0) } ?? .max - examples.split.code)
+    }
+  }
+}

@@ -1,0 +1,122 @@
+/// What can be wrong with data that come from outside.
+///
+/// Cases hold facts; all words are in ``description``.
+public enum DataError: Error, Equatable, CustomStringConvertible {
+  /// Nothing exists there.
+  case missing(path: String)
+  /// The system refused to open or read.
+  case unreadable(path: String, reason: String)
+  /// A name that is neither a file, a folder nor a known data set.
+  case unknownName(String, known: [String])
+  /// A known name whose files are not installed.
+  case notInstalled(name: String, package: String, folder: String)
+  /// A folder without any of the file names that are looked for.
+  case folderWithoutData(path: String, expected: [String])
+  /// A file of no known format.
+  case unknownFormat(path: String, firstBytes: [UInt8])
+  /// A header that does not follow its format.
+  case malformedHeader(path: String, reason: String)
+  /// A header whose extents multiply beyond what can be counted.
+  case extentsOverflow(path: String, shape: [UInt64])
+  /// The file's size and the header's promise differ.
+  case wrongSize(path: String, actual: Int, promised: Int)
+  /// A gzip stream that ends early or is damaged.
+  case damagedGzip(path: String, reason: String)
+  /// An element type that is not a number of a supported kind.
+  case unsupportedType(path: String, type: String)
+  /// A Python object array: a pickle, which is never executed.
+  case objectArray(path: String)
+  /// Fewer than two axes.
+  case notExamples(path: String, shape: [Int])
+  /// No example, or no value in an example.
+  case empty(path: String, shape: [Int])
+  /// NaN or an infinity.
+  case nonFinite(path: String, example: Int, position: Int)
+  /// Values that the likelihood does not allow.
+  case outsideUnitInterval(
+    path: String, minimum: Float, maximum: Float, scale: Float, reason: String)
+  /// Train and test examples of different widths.
+  case differentWidths(train: [Int], test: [Int])
+  /// Examples that do not fit a model.
+  case otherWidth(path: String, width: Int, expected: Int)
+  /// More examples than can be numbered.
+  case tooManyExamples(path: String, count: Int)
+  /// A held-out fraction that leaves one side empty.
+  case emptySplit(fraction: Double, count: Int)
+
+  /// One sentence: what, with the value; what would be right; what to do.
+  public var description: String {
+    switch self {
+    case .missing(let path):
+      "'\(path)' does not exist"
+    case .unreadable(let path, let reason):
+      "'\(path)' cannot be read: \(reason)"
+    case .unknownName(let name, let known):
+      "'\(name)' is neither a file, a folder nor a known data set; known are "
+        + known.joined(separator: ", ")
+    case .notInstalled(let name, let package, let folder):
+      "Data set '\(name)' is not in '\(folder)'; install it with: apt-get install \(package)"
+    case .folderWithoutData(let path, let expected):
+      "Folder '\(path)' holds none of \(expected.joined(separator: ", ")), gzipped or not"
+    case .unknownFormat(let path, let bytes):
+      "'\(path)' is neither IDX nor NPY: it starts with the bytes \(Self.hexadecimal(bytes))"
+    case .malformedHeader(let path, let reason):
+      "'\(path)' has a malformed header: \(reason)"
+    case .extentsOverflow(let path, let shape):
+      "'\(path)' promises the shape \(shape), more than can be addressed; it may be damaged"
+    case .wrongSize(let path, let actual, let promised):
+      "'\(path)' is \(Self.grouped(actual)) bytes, but its header promises"
+        + " \(Self.grouped(promised)); it may be \(actual < promised ? "cut short" : "damaged")"
+    case .damagedGzip(let path, let reason):
+      "'\(path)' is a damaged gzip file: \(reason)"
+    case .unsupportedType(let path, let type):
+      "'\(path)' has elements of type '\(type)'; supported are integers of 8 to 64 bits, booleans"
+        + " and floating point of 16 to 64 bits"
+    case .objectArray(let path):
+      "'\(path)' holds Python objects, which are never loaded;"
+        + " save numbers, for example x.astype('float32')"
+    case .notExamples(let path, let shape):
+      "'\(path)' has the shape \(shape); data need examples along the first axis and values along"
+        + " the others"
+    case .empty(let path, let shape):
+      "'\(path)' is empty: its shape is \(shape)"
+    case .nonFinite(let path, let example, let position):
+      "'\(path)' holds NaN or infinity, first at value \(position) of example \(example);"
+        + " remove or replace such values"
+    case .outsideUnitInterval(let path, let minimum, let maximum, let scale, let reason):
+      "'\(path)' has values from \(Self.short(minimum)) to \(Self.short(maximum))"
+        + (scale == 1 ? "" : " after division by \(Self.short(scale))")
+        + ", but \(reason) needs values in [0, 1]; "
+        + (minimum >= 0
+          ? "use --scale \(Self.short(maximum * scale))" : "use --likelihood gaussian")
+    case .differentWidths(let train, let test):
+      "Training examples have the shape \(train) and test examples \(test); they must be alike"
+    case .otherWidth(let path, let width, let expected):
+      "'\(path)' has examples of \(width) values, but the model was trained on examples of"
+        + " \(expected)"
+    case .tooManyExamples(let path, let count):
+      "'\(path)' has \(Self.grouped(count)) examples; at most 4,294,967,295 can be numbered"
+    case .emptySplit(let fraction, let count):
+      "--test-fraction \(fraction) of \(Self.grouped(count)) examples leaves no example on one side"
+    }
+  }
+
+  /// 47040016 as `47,040,016`.
+  static func grouped(_ number: Int) -> String {
+    var digits = String(number.magnitude)
+    var groups: [Substring] = []
+    while digits.count > 3 {
+      groups.insert(digits.suffix(3), at: 0)
+      digits.removeLast(3)
+    }
+    return (number < 0 ? "-" : "") + ([digits[...]] + groups).joined(separator: ",")
+  }
+
+  private static func hexadecimal(_ bytes: [UInt8]) -> String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
+  }
+
+  private static func short(_ value: Float) -> String {
+    value == value.rounded() && value.magnitude < 1e9 ? String(Int(value)) : String(value)
+  }
+}

@@ -1,0 +1,78 @@
+public import TensorKernels
+
+/// Which part of the data a set of examples is. Raw values key random numbers: never change them.
+public enum Split: String, Sendable, CaseIterable {
+  case train
+  case test
+
+  var code: UInt32 { self == .train ? 0 : 1 }
+}
+
+/// A set of examples, numbered from 0, scaled and ready to be read.
+public struct Examples: Sendable {
+  /// The array that holds them.
+  public let array: NumericArray
+  /// Which part of the data they are.
+  public let split: Split
+  /// What the file's values are divided by.
+  public let scale: Float
+  private let rows: [UInt32]?
+
+  /// All rows of an array, or some.
+  ///
+  /// - Parameters:
+  ///   - array: The array.
+  ///   - split: Which part of the data it is.
+  ///   - rows: The rows that belong to the set, or nil for all.
+  ///   - scale: What the file's values are divided by.
+  public init(_ array: NumericArray, split: Split, rows: [UInt32]? = nil, scale: Float) {
+    self.array = array
+    self.split = split
+    self.rows = rows
+    self.scale = scale
+  }
+
+  /// How many examples.
+  public var count: Int { rows?.count ?? array.exampleCount }
+  /// Values of an example.
+  public var width: Int { array.width }
+
+  /// Reads some examples.
+  ///
+  /// - Shape: `values` is `[indices.count, width]`.
+  public func read(_ indices: UnsafeBufferPointer<UInt32>, into values: MatrixView) {
+    precondition(
+      values.rows == indices.count && values.columns == width,
+      "\(indices.count) examples of \(width) values do not fit \(values.shape)")
+    for (position, index) in indices.enumerated() {
+      let row = rows.map { Int($0[Int(index)]) } ?? Int(index)
+      array.read(example: row, scale: 1 / scale, into: values.row(position))
+    }
+  }
+
+  /// Cuts the rows of an array into training and test examples.
+  ///
+  /// Which side an example falls on depends on the seed and its number alone; both sides keep the
+  /// order of the file.
+  ///
+  /// - Parameters:
+  ///   - array: The array.
+  ///   - testFraction: The part to hold out, between 0 and 1.
+  ///   - seed: The run's seed.
+  ///   - scale: What the file's values are divided by.
+  /// - Throws: ``DataError/emptySplit(fraction:count:)`` if a side would be empty.
+  public static func holdOut(
+    _ array: NumericArray, testFraction: Double, seed: UInt64, scale: Float
+  ) throws(DataError) -> (train: Examples, test: Examples) {
+    let count = array.exampleCount
+    let testCount = Int((Double(count) * testFraction).rounded())
+    if testCount == 0 || testCount >= count {
+      throw .emptySplit(fraction: testFraction, count: count)
+    }
+    let order = RandomStream(seed: seed, purpose: .heldOutSplit).permutation(of: count)
+    return (
+      Examples(array, split: .train, rows: order[testCount...].sorted(), scale: scale),
+      Examples(array, split: .test, rows: order[..<testCount].sorted(), scale: scale)
+    )
+  }
+}

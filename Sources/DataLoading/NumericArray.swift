@@ -1,0 +1,147 @@
+internal import TensorKernels
+
+/// An array of examples in its file's own number format, read row by row as `Float`.
+///
+/// - Shape: `[examples, …]`; an example is the flattened rest, last axis fastest.
+public struct NumericArray: Sendable {
+  /// Where it came from, for messages.
+  public let path: String
+  /// All extents; the first counts examples.
+  public let shape: [Int]
+  /// The file's number format.
+  public let type: ElementType
+  let isBigEndian: Bool
+  private let storage: ByteStorage
+  private let dataOffset: Int
+
+  /// How many examples.
+  public var exampleCount: Int { shape[0] }
+  /// Values of an example.
+  public var width: Int { shape[1...].reduce(1, *) }
+  /// Whether the file is mapped into memory rather than held in it.
+  public var isMapped: Bool { storage.isMapped }
+  /// Bytes of an example in the file's format.
+  var rowByteCount: Int { width * type.byteCount }
+  /// The elements' bytes.
+  public var bytes: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(rebasing: storage.bytes[dataOffset...])
+  }
+
+  /// Opens a file: NPY or IDX, gzipped or not.
+  ///
+  /// What is neither gzipped nor in Fortran order is mapped, so that opening reads next to nothing.
+  ///
+  /// - Throws: ``DataError`` with what is wrong.
+  public init(path: String) throws(DataError) {
+    let mapped = try ByteStorage(mapping: path)
+    if mapped.bytes.starts(with: [0x1f, 0x8b]) {
+      self = try Self.inflate(path)
+      return
+    }
+    let header = try ArrayHeader(parsing: mapped.bytes, path: path)
+    let promised = header.dataOffset + header.dataByteCount
+    if mapped.bytes.count != promised {
+      throw .wrongSize(path: path, actual: mapped.bytes.count, promised: promised)
+    }
+    try self.init(path: path, header: header, storage: mapped)
+  }
+
+  /// Reads the bytes of a file that is part of the program.
+  ///
+  /// - Throws: ``DataError`` with what is wrong.
+  init(name: String, contents: [UInt8]) throws(DataError) {
+    let storage = ByteStorage(copying: contents)
+    let header = try ArrayHeader(parsing: storage.bytes, path: name)
+    try self.init(path: name, header: header, storage: storage)
+  }
+
+  // A gzipped file: the header first, and then just as much as it promises.
+  private static func inflate(_ path: String) throws(DataError) -> NumericArray {
+    let reader = try GzipReader(path: path)
+    var contents = try reader.read(upTo: 1 << 16)
+    let header = try ArrayHeader(parsing: ByteStorage(copying: contents).bytes, path: path)
+    let promised = header.dataOffset + header.dataByteCount
+    // One byte more than promised would show that there is more.
+    if contents.count <= promised {
+      contents += try reader.read(upTo: promised + 1 - contents.count)
+    }
+    if contents.count != promised {
+      throw .wrongSize(path: path, actual: contents.count, promised: promised)
+    }
+    return try NumericArray(path: path, header: header, storage: ByteStorage(copying: contents))
+  }
+
+  private init(path: String, header: ArrayHeader, storage: ByteStorage) throws(DataError) {
+    if header.shape.count < 2 { throw .notExamples(path: path, shape: header.shape) }
+    if header.shape.contains(0) { throw .empty(path: path, shape: header.shape) }
+    if header.shape[0] > Int(UInt32.max) {
+      throw .tooManyExamples(path: path, count: header.shape[0])
+    }
+    self.path = path
+    shape = header.shape
+    type = header.type
+    isBigEndian = header.isBigEndian
+    if header.isColumnMajor {
+      self.storage = Self.rowMajorCopy(header, storage)
+      dataOffset = 0
+    } else {
+      self.storage = storage
+      dataOffset = header.dataOffset
+    }
+  }
+
+  /// Reads one example, each value multiplied by `scale`.
+  ///
+  /// - Shape: `values` is `[width]`.
+  public func read(
+    example: Int, scale: Float, into values: UnsafeMutableBufferPointer<Float>
+  ) {
+    precondition(
+      example >= 0 && example < exampleCount && values.count == width,
+      "Example \(example) of \(values.count) values is outside \(shape)")
+    guard let start = bytes.baseAddress else { return }
+    let row = start + example * rowByteCount
+    switch type {
+    case .uint8:
+      convert(
+        UnsafeBufferPointer(start: row.assumingMemoryBound(to: UInt8.self), count: width),
+        scale: scale, into: values)
+    case .float32 where !isBigEndian && Int(bitPattern: row) % 4 == 0:
+      TensorKernels.scale(
+        UnsafeBufferPointer(start: row.assumingMemoryBound(to: Float.self), count: width),
+        by: scale, into: values)
+    default:
+      type.read(row, bigEndian: isBigEndian, scale: scale, into: values)
+    }
+  }
+
+  // Fortran order has the first axis fastest: element (i, j, k) lies at i + n_i (j + n_j k). Rows
+  // would be strewn over the whole file, so they are brought together once.
+  private static func rowMajorCopy(_ header: ArrayHeader, _ storage: ByteStorage) -> ByteStorage {
+    let size = header.type.byteCount
+    let count = header.dataByteCount / size
+    var copy = [UInt8](repeating: 0, count: count * size)
+    var strides = [Int](repeating: 1, count: header.shape.count)
+    for axis in 1..<header.shape.count {
+      strides[axis] = strides[axis - 1] * header.shape[axis - 1]
+    }
+    var index = [Int](repeating: 0, count: header.shape.count)
+    var source = 0
+    copy.withUnsafeMutableBytes { copy in
+      for position in 0..<count {
+        let from = header.dataOffset + source * size
+        for byte in 0..<size { copy[position * size + byte] = storage.bytes[from + byte] }
+        var axis = header.shape.count - 1
+        while axis >= 0 {
+          index[axis] += 1
+          source += strides[axis]
+          if index[axis] < header.shape[axis] { break }
+          source -= strides[axis] * header.shape[axis]
+          index[axis] = 0
+          axis -= 1
+        }
+      }
+    }
+    return ByteStorage(copying: copy)
+  }
+}

@@ -1,0 +1,108 @@
+public import TensorKernels
+
+/// A fully connected layer with its activation, h = f(x Wᵀ + b); forward and backward.
+///
+/// The layer owns places, not numbers: offsets into the flat buffers, slots in the arena, and the
+/// planned products. One thread at a time; forward before backward, with the same inputs.
+///
+/// - Shape: `x` is `[batch, inputs]`, `h` is `[batch, outputs]`.
+public final class Dense {
+  /// Columns of the inputs.
+  public let inputs: Int
+  /// Columns of the outputs.
+  public let outputs: Int
+  private let activation: Activation
+  private let weights: Int
+  private let biases: Int
+  private let outputSlot: ArenaSlot
+  private let preactivationSlot: ArenaSlot?
+
+  private let forwardProduct: MatrixProduct
+  private let inputProduct: MatrixProduct
+  private let weightProduct: MatrixProduct
+  private let accumulatingWeightProduct: MatrixProduct
+
+  /// Takes its places in the layout and the arena.
+  ///
+  /// - Parameters:
+  ///   - path: The layer's name: `encoder.0`.
+  ///   - heads: Names of equal parts of the outputs, or empty.
+  ///   - inputs: Columns of the inputs.
+  ///   - outputs: Columns of the outputs.
+  ///   - activation: f.
+  ///   - capacity: The most rows of a batch.
+  ///   - layout: Grows by weights and biases.
+  ///   - plan: Grows by the outputs.
+  public init(
+    path: String, heads: [String] = [], inputs: Int, outputs: Int, activation: Activation,
+    capacity: Int, layout: inout ParameterLayout, plan: inout ArenaPlan
+  ) {
+    self.inputs = inputs
+    self.outputs = outputs
+    self.activation = activation
+    (weights, biases) = layout.addDense(path: path, heads: heads, inputs: inputs, outputs: outputs)
+    outputSlot = plan.reserve(capacity: capacity, columns: outputs)
+    preactivationSlot =
+      activation.needsInputs ? plan.reserve(capacity: capacity, columns: outputs) : nil
+    forwardProduct = MatrixProduct(
+      .forward, leading: inputs, columns: outputs, hasBias: true, activation: activation)
+    inputProduct = MatrixProduct(.inputGradient, leading: outputs, columns: inputs)
+    weightProduct = MatrixProduct(
+      .weightGradient(accumulates: false), leading: inputs, columns: outputs)
+    accumulatingWeightProduct = MatrixProduct(
+      .weightGradient(accumulates: true), leading: inputs, columns: outputs)
+  }
+
+  /// The outputs of the latest forward, in the arena.
+  public func output(in arena: Arena, rows: Int) -> MatrixView {
+    arena.matrix(outputSlot, rows: rows)
+  }
+
+  /// h = f(x Wᵀ + b).
+  ///
+  /// - Shape: `input` is `[batch, inputs]`; the result is `[batch, outputs]`.
+  /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
+  public func forward(
+    _ input: MatrixView, parameters: FloatBuffer, arena: Arena
+  ) throws(KernelError) -> MatrixView {
+    let output = output(in: arena, rows: input.rows)
+    let product = preactivationSlot.map { arena.matrix($0, rows: input.rows) } ?? output
+    try forwardProduct.run(
+      input, weightMatrix(in: parameters), bias: parameters.base + biases, into: product)
+    if activation.needsInputs { activation.apply(to: product, into: output) }
+    return output
+  }
+
+  /// From ∂/∂h to ∂/∂W, ∂/∂b and, where wanted, ∂/∂x.
+  ///
+  /// - Shape: `gradient` is `[batch, outputs]`; `inputGradient` is `[batch, inputs]`.
+  /// - Parameters:
+  ///   - gradient: ∂/∂h on entry, overwritten by ∂/∂(x Wᵀ + b).
+  ///   - input: x of the forward.
+  ///   - parameters: The flat parameters of the forward.
+  ///   - parameterGradient: The flat buffer whose part of this layer is written.
+  ///   - accumulates: Whether it is added to instead.
+  ///   - arena: The arena of the forward.
+  ///   - inputGradient: Receives ∂/∂x unless nil, as for the first layer.
+  /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
+  public func backward(
+    _ gradient: MatrixView, input: MatrixView, parameters: FloatBuffer,
+    parameterGradient: FloatBuffer, accumulates: Bool, arena: Arena, inputGradient: MatrixView?
+  ) throws(KernelError) {
+    // h = f(a)
+    activation.backward(
+      gradient, values: arena.matrix(preactivationSlot ?? outputSlot, rows: input.rows))
+    // a = x Wᵀ + b
+    columnSums(of: gradient, into: parameterGradient.base + biases, accumulates: accumulates)
+    let product = accumulates ? accumulatingWeightProduct : weightProduct
+    try product.run(input, gradient, into: weightMatrix(in: parameterGradient))
+    if let inputGradient {
+      try inputProduct.run(gradient, weightMatrix(in: parameters), into: inputGradient)
+    }
+  }
+
+  // Stored [inputs, outputs]: the transpose of what files show.
+  private func weightMatrix(in flat: FloatBuffer) -> MatrixView {
+    MatrixView(base: flat.base + weights, rows: inputs, columns: outputs)
+  }
+}

@@ -1,0 +1,83 @@
+public import TensorKernels
+
+/// Fully connected layers one after the other: hidden ones with an activation, then the heads.
+///
+/// - Shape: `[batch, inputs]` to `[batch, outputs of all heads]`.
+public final class MultilayerPerceptron {
+  private let layers: [Dense]
+  private let gradientSlots: [ArenaSlot]
+
+  /// Takes the places of all layers in the layout and the arena.
+  ///
+  /// - Parameters:
+  ///   - path: What precedes `.0.weight` and the heads: `encoder`.
+  ///   - inputs: Columns of the inputs.
+  ///   - hidden: Outputs of each hidden layer; may be empty.
+  ///   - heads: Names of equal parts of the last layer's outputs.
+  ///   - outputs: Columns of the last layer, all heads together.
+  ///   - activation: The hidden layers' activation; the last layer has none.
+  ///   - capacity: The most rows of a batch.
+  ///   - layout: Grows by weights and biases.
+  ///   - plan: Grows by activations and their gradients.
+  public init(
+    path: String, inputs: Int, hidden: [Int], heads: [String], outputs: Int,
+    activation: Activation, capacity: Int, layout: inout ParameterLayout, plan: inout ArenaPlan
+  ) {
+    var layers: [Dense] = []
+    var width = inputs
+    for (index, next) in hidden.enumerated() {
+      layers.append(
+        Dense(
+          path: "\(path).\(index)", inputs: width, outputs: next, activation: activation,
+          capacity: capacity, layout: &layout, plan: &plan))
+      width = next
+    }
+    layers.append(
+      Dense(
+        path: path, heads: heads, inputs: width, outputs: outputs, activation: .identity,
+        capacity: capacity, layout: &layout, plan: &plan))
+    self.layers = layers
+    gradientSlots = hidden.map { plan.reserve(capacity: capacity, columns: $0) }
+  }
+
+  /// The last layer's outputs; what lies between stays in the arena for the backward.
+  ///
+  /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
+  public func forward(
+    _ input: MatrixView, parameters: FloatBuffer, arena: Arena
+  ) throws(KernelError) -> MatrixView {
+    var value = input
+    for layer in layers {
+      value = try layer.forward(value, parameters: parameters, arena: arena)
+    }
+    return value
+  }
+
+  /// From ∂/∂outputs to ∂/∂parameters and, where wanted, ∂/∂inputs.
+  ///
+  /// - Parameters:
+  ///   - gradient: ∂/∂outputs; overwritten.
+  ///   - input: The inputs of the forward.
+  ///   - parameters: The flat parameters of the forward.
+  ///   - parameterGradient: The flat buffer whose part of these layers is written.
+  ///   - accumulates: Whether it is added to instead.
+  ///   - arena: The arena of the forward.
+  ///   - inputGradient: Receives ∂/∂inputs unless nil.
+  /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
+  public func backward(
+    _ gradient: MatrixView, input: MatrixView, parameters: FloatBuffer,
+    parameterGradient: FloatBuffer, accumulates: Bool, arena: Arena, inputGradient: MatrixView?
+  ) throws(KernelError) {
+    let rows = input.rows
+    var gradient = gradient
+    for index in layers.indices.reversed() {
+      let isFirst = index == 0
+      let below = isFirst ? inputGradient : arena.matrix(gradientSlots[index - 1], rows: rows)
+      try layers[index].backward(
+        gradient, input: isFirst ? input : layers[index - 1].output(in: arena, rows: rows),
+        parameters: parameters, parameterGradient: parameterGradient, accumulates: accumulates,
+        arena: arena, inputGradient: below)
+      if let below { gradient = below }
+    }
+  }
+}

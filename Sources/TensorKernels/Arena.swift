@@ -1,0 +1,45 @@
+/// Where in an ``Arena`` one matrix lies, before the arena exists.
+public struct ArenaSlot {
+  let offset: Int
+  /// The most rows that the slot can hold.
+  public let capacity: Int
+  /// Elements in a row.
+  public let columns: Int
+}
+
+/// Collects what a model needs for its activations, so that one allocation before the first step
+/// holds them all.
+public struct ArenaPlan {
+  /// Elements reserved so far.
+  public private(set) var count = 0
+
+  /// An empty plan.
+  public init() {}
+
+  /// Sets aside room for a matrix of up to `capacity` rows.
+  public mutating func reserve(capacity: Int, columns: Int) -> ArenaSlot {
+    let slot = ArenaSlot(offset: count, capacity: capacity, columns: columns)
+    count += FloatBuffer.roundedUp(capacity * columns)
+    return slot
+  }
+}
+
+/// The one block of memory in which a model keeps activations and their gradients.
+public final class Arena {
+  private let buffer: FloatBuffer
+
+  /// Allocates what the plan reserved.
+  public init(_ plan: ArenaPlan) {
+    buffer = FloatBuffer(count: plan.count)
+  }
+
+  /// The first `rows` rows of a slot.
+  public func matrix(_ slot: ArenaSlot, rows: Int) -> MatrixView {
+    precondition(
+      rows <= slot.capacity, "A slot of \(slot.capacity) rows cannot hold \(rows) rows")
+    return MatrixView(base: buffer.base + slot.offset, rows: rows, columns: slot.columns)
+  }
+
+  /// The memory in bytes.
+  public var byteCount: Int { buffer.count * MemoryLayout<Float>.stride }
+}

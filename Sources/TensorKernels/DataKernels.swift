@@ -1,0 +1,45 @@
+internal import CKernels
+
+/// sums[j] = Σ_i matrix[i, j], or += where `accumulates`: the gradient of a bias.
+///
+/// - Shape: `sums` is `[matrix.columns]`.
+public func columnSums(
+  of matrix: MatrixView, into sums: UnsafeMutablePointer<Float>, accumulates: Bool
+) {
+  vd_kernel_column_sums(
+    matrix.rows, matrix.columns, matrix.base, accumulates ? 1 : 0, sums)
+}
+
+/// destination[i] = scale · source[i], from bytes.
+public func convert(
+  _ source: UnsafeBufferPointer<UInt8>, scale: Float,
+  into destination: UnsafeMutableBufferPointer<Float>
+) {
+  precondition(
+    source.count == destination.count,
+    "Cannot convert \(source.count) values into \(destination.count)")
+  guard let from = source.baseAddress, let to = destination.baseAddress else { return }
+  vd_kernel_convert_bytes(source.count, from, scale, to)
+}
+
+/// destination[i] = scale · source[i]; the two may be the same memory.
+public func scale(
+  _ source: UnsafeBufferPointer<Float>, by scale: Float,
+  into destination: UnsafeMutableBufferPointer<Float>
+) {
+  precondition(
+    source.count == destination.count,
+    "Cannot scale \(source.count) values into \(destination.count)")
+  guard let from = source.baseAddress, let to = destination.baseAddress else { return }
+  vd_kernel_scale(source.count, from, scale, to)
+}
+
+/// values[i] = 1 where uniforms[i] < values[i], else 0: draws from Bernoulli(values), in place.
+///
+/// - Shape: Both are alike.
+public func binarize(_ values: MatrixView, uniforms: MatrixView) {
+  precondition(
+    values.count == uniforms.count,
+    "Cannot binarize \(values.shape) with uniforms \(uniforms.shape)")
+  vd_kernel_binarize(values.count, uniforms.base, values.base)
+}

@@ -1,0 +1,53 @@
+/// A fixed block of `Float`, zero at first, aligned to cache lines.
+///
+/// Whatever is sized once and lives through training is one of these: parameters, gradients,
+/// optimizer state, activations. The memory is freed with the object.
+public final class FloatBuffer {
+  /// The first element; valid as long as the buffer lives.
+  public let base: UnsafeMutablePointer<Float>
+  /// How many elements there are.
+  public let count: Int
+
+  /// The alignment of every buffer, and of everything that ``ArenaPlan`` places in one.
+  public static let alignmentInElements = 16
+
+  /// Allocates `count` zeros.
+  public init(count: Int) {
+    precondition(count >= 0, "Cannot allocate \(count) elements")
+    let padded = max(Self.alignmentInElements, Self.roundedUp(count))
+    let raw = UnsafeMutableRawPointer.allocate(
+      byteCount: padded * MemoryLayout<Float>.stride,
+      alignment: Self.alignmentInElements * MemoryLayout<Float>.stride)
+    base = raw.bindMemory(to: Float.self, capacity: padded)
+    base.initialize(repeating: 0, count: padded)
+    self.count = count
+  }
+
+  deinit {
+    base.deallocate()
+  }
+
+  /// `count` rounded up to the alignment.
+  public static func roundedUp(_ count: Int) -> Int {
+    (count + alignmentInElements - 1) / alignmentInElements * alignmentInElements
+  }
+
+  /// The elements, for reading.
+  public var elements: UnsafeBufferPointer<Float> {
+    UnsafeBufferPointer(start: base, count: count)
+  }
+
+  /// The elements, for writing.
+  public var mutableElements: UnsafeMutableBufferPointer<Float> {
+    UnsafeMutableBufferPointer(start: base, count: count)
+  }
+
+  /// All elements as one matrix.
+  ///
+  /// - Shape: `[rows, columns]`, row-major; `rows * columns` must not exceed ``count``.
+  public func matrix(rows: Int, columns: Int) -> MatrixView {
+    precondition(
+      rows * columns <= count, "Cannot view \(count) elements as [\(rows), \(columns)]")
+    return MatrixView(base: base, rows: rows, columns: columns)
+  }
+}

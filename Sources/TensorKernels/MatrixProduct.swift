@@ -1,0 +1,178 @@
+internal import COneDNN
+
+/// What oneDNN refused, with its status.
+public enum KernelError: Error, CustomStringConvertible {
+  /// oneDNN could not make its engine for this processor.
+  case engineUnavailable(status: Int)
+  /// A product of this shape could not be prepared.
+  case productRefused(rows: Int, inner: Int, columns: Int, status: Int)
+
+  /// One sentence with the status and the shape.
+  public var description: String {
+    switch self {
+    case .engineUnavailable(let status):
+      "oneDNN cannot use this processor (status \(status))"
+    case .productRefused(let rows, let inner, let columns, let status):
+      "oneDNN cannot prepare the product [\(rows), \(inner)]·[\(inner), \(columns)]"
+        + " (status \(status))"
+    }
+  }
+}
+
+/// oneDNN's engine for the processor; one serves all threads.
+final class OneDNNEngine: @unchecked Sendable {
+  // Sound: the handle is written once and oneDNN's engines are safe to share.
+  let handle: dnnl_engine_t
+
+  static let shared: Result<OneDNNEngine, KernelError> = {
+    var handle: dnnl_engine_t?
+    let status = dnnl_engine_create(&handle, dnnl_cpu, 0)
+    guard status == dnnl_success, let handle else {
+      return .failure(.engineUnavailable(status: Int(status.rawValue)))
+    }
+    return .success(OneDNNEngine(handle))
+  }()
+
+  private init(_ handle: dnnl_engine_t) {
+    self.handle = handle
+  }
+}
+
+/// The version of oneDNN that runs, as `major.minor.patch`.
+public func oneDNNVersion() -> String {
+  let version = Int(vd_dnnl_version())
+  return "\(version / 10_000).\(version / 100 % 100).\(version % 100)"
+}
+
+/// One kind of matrix product, planned once for each number of rows that it meets.
+///
+/// `destination = activation(source · weights + bias)`, or `destination += source · weights`.
+/// Inner extent and columns are fixed; what varies from step to step is the batch. An instance is
+/// used by one thread at a time.
+///
+/// - Source: oneDNN, *Matmul primitive* and *Primitive attributes: post-ops*.
+public final class MatrixProduct {
+  /// Which extent follows the batch: the rows (forward, input gradients) or the sum (weight
+  /// gradients).
+  public enum Role {
+    /// `[batch, inner] · [inner, columns]`, `weights` as they are stored.
+    case forward
+    /// `[batch, inner] · [columns, inner]ᵀ`: the gradient of the inputs.
+    case inputGradient
+    /// `[batch, rows]ᵀ · [batch, columns]`: the gradient of the weights.
+    case weightGradient(accumulates: Bool)
+  }
+
+  private let role: Role
+  private let leading: Int
+  private let columns: Int
+  private let hasBias: Bool
+  private let activation: Activation
+  private var plans: [Int: UnsafeMutablePointer<vd_dnnl_product>] = [:]
+
+  /// A product that has met no batch yet.
+  ///
+  /// - Parameters:
+  ///   - role: Which operand is transposed, and which extent is the batch.
+  ///   - leading: The fixed extent besides `columns`: the inner one, or, for weight gradients, the
+  ///     rows of the destination.
+  ///   - columns: Columns of the destination.
+  ///   - hasBias: Whether a row is added to every row of the product.
+  ///   - activation: What is applied last.
+  public init(
+    _ role: Role, leading: Int, columns: Int, hasBias: Bool = false,
+    activation: Activation = .identity
+  ) {
+    self.role = role
+    self.leading = leading
+    self.columns = columns
+    self.hasBias = hasBias
+    self.activation = activation
+  }
+
+  deinit {
+    for plan in plans.values {
+      vd_dnnl_product_destroy(plan)
+      plan.deallocate()
+    }
+  }
+
+  /// Makes oneDNN run on the calling thread alone.
+  public static func useCallingThreadOnly() {
+    vd_dnnl_use_calling_thread_only()
+  }
+
+  /// Plans the product for this batch, so that ``run(_:_:bias:into:)`` only looks it up.
+  ///
+  /// - Throws: ``KernelError`` if oneDNN refuses the shape.
+  public func prepare(batch: Int) throws(KernelError) {
+    if batch > 0 { _ = try plan(batch: batch) }
+  }
+
+  /// Computes the product.
+  ///
+  /// - Shape: As ``Role`` says; `bias` is `[columns]`.
+  /// - Throws: ``KernelError`` if a batch is met for the first time and oneDNN refuses it.
+  public func run(
+    _ source: MatrixView, _ weights: MatrixView, bias: UnsafePointer<Float>? = nil,
+    into destination: MatrixView
+  ) throws(KernelError) {
+    let batch = source.rows
+    let expected: (weights: (Int, Int), destination: (Int, Int), source: Int) =
+      switch role {
+      case .forward: ((leading, columns), (batch, columns), leading)
+      case .inputGradient: ((columns, leading), (batch, columns), leading)
+      case .weightGradient: ((batch, columns), (leading, columns), leading)
+      }
+    precondition(
+      source.columns == expected.source && (weights.rows, weights.columns) == expected.weights
+        && (destination.rows, destination.columns) == expected.destination,
+      "Cannot multiply \(source.shape) by \(weights.shape) into \(destination.shape)")
+    precondition(hasBias == (bias != nil), "A product planned with a bias needs one")
+    if batch == 0 {
+      // An empty sum: zero weight gradients, and no rows at all otherwise.
+      if case .weightGradient(accumulates: false) = role {
+        destination.elements.update(repeating: 0)
+      }
+      return
+    }
+    let plan = try plan(batch: batch)
+    let status = vd_dnnl_product_run(plan, source.base, weights.base, bias, destination.base)
+    if status != dnnl_success { throw refusal(batch: batch, status) }
+  }
+
+  private func plan(batch: Int) throws(KernelError) -> UnsafeMutablePointer<vd_dnnl_product> {
+    if let plan = plans[batch] { return plan }
+    let engine = try OneDNNEngine.shared.get()
+    var what = vd_dnnl_product_description()
+    what.columns = Int64(columns)
+    what.has_bias = hasBias ? 1 : 0
+    what.activation = activation.fused
+    what.slope = activation.slope
+    switch role {
+    case .forward, .inputGradient:
+      what.rows = Int64(batch)
+      what.inner = Int64(leading)
+      if case .inputGradient = role { what.weights_are_transposed = 1 }
+    case .weightGradient(let accumulates):
+      what.rows = Int64(leading)
+      what.inner = Int64(batch)
+      what.source_is_transposed = 1
+      what.accumulates = accumulates ? 1 : 0
+    }
+    let plan = UnsafeMutablePointer<vd_dnnl_product>.allocate(capacity: 1)
+    plan.initialize(to: vd_dnnl_product())
+    let status = vd_dnnl_product_create(engine.handle, &what, plan)
+    guard status == dnnl_success else {
+      plan.deallocate()
+      throw refusal(batch: batch, status)
+    }
+    plans[batch] = plan
+    return plan
+  }
+
+  private func refusal(batch: Int, _ status: dnnl_status_t) -> KernelError {
+    .productRefused(
+      rows: batch, inner: leading, columns: columns, status: Int(status.rawValue))
+  }
+}

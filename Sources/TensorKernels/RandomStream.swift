@@ -1,0 +1,143 @@
+internal import CKernels
+
+/// Random numbers keyed by what they are for, never by who asks.
+///
+/// Philox4x32-10, a counter-based generator: the numbers of (seed, purpose, time, example, draw)
+/// are a function of these five alone. So they do not depend on the number of ranks or threads, on
+/// the order of evaluation, or on what was drawn before.
+///
+/// - Source: Salmon, Moraes, Dror & Shaw 2011, *Parallel random numbers: as easy as 1, 2, 3*.
+public struct RandomStream: Sendable {
+  /// What numbers are drawn for. Raw values are part of every saved run: never reuse one.
+  public enum Purpose: UInt8, Sendable {
+    case initialParameters = 1
+    case shuffle = 2
+    case trainingNoise = 3
+    case evaluationNoise = 4
+    case dynamicBinarization = 5
+    case staticBinarization = 6
+    case heldOutSplit = 7
+  }
+
+  private var key: vd_kernel_random_key
+
+  /// The numbers of one purpose at one time.
+  ///
+  /// - Parameters:
+  ///   - seed: The run's seed.
+  ///   - purpose: What they are for.
+  ///   - time: The epoch, or another count that the purpose defines.
+  public init(seed: UInt64, purpose: Purpose, time: UInt32 = 0) {
+    key = vd_kernel_random_key(seed: seed, purpose: UInt32(purpose.rawValue), time: time)
+  }
+
+  /// Fills rows with uniform numbers on [0, 1), multiples of 2⁻²⁴.
+  ///
+  /// - Shape: `values` is `[examples.count * draws, columns]`, the draws of an example together.
+  /// - Parameters:
+  ///   - values: The matrix that receives them.
+  ///   - examples: The example of each group of rows.
+  ///   - firstDraw: The number of the first draw; below 2²⁴.
+  ///   - draws: Draws per example.
+  public func fillUniform(
+    _ values: MatrixView, examples: UnsafeBufferPointer<UInt32>, firstDraw: Int = 0,
+    draws: Int = 1
+  ) {
+    check(values, examples.count, firstDraw, draws)
+    withUnsafePointer(to: key) {
+      vd_kernel_uniform(
+        $0, examples.baseAddress, examples.count, UInt32(firstDraw), draws, values.columns,
+        values.base)
+    }
+  }
+
+  /// Fills rows with standard normal numbers, the same bits on every processor.
+  ///
+  /// - Shape: `values` is `[examples.count * draws, columns]`, the draws of an example together.
+  /// - Parameters:
+  ///   - values: The matrix that receives them.
+  ///   - examples: The example of each group of rows.
+  ///   - firstDraw: The number of the first draw; below 2²⁴.
+  ///   - draws: Draws per example.
+  public func fillNormal(
+    _ values: MatrixView, examples: UnsafeBufferPointer<UInt32>, firstDraw: Int = 0,
+    draws: Int = 1
+  ) {
+    check(values, examples.count, firstDraw, draws)
+    withUnsafePointer(to: key) {
+      vd_kernel_normal(
+        $0, examples.baseAddress, examples.count, UInt32(firstDraw), draws, values.columns,
+        values.base)
+    }
+  }
+
+  private func check(_ values: MatrixView, _ exampleCount: Int, _ firstDraw: Int, _ draws: Int) {
+    precondition(
+      values.rows == exampleCount * draws,
+      "Cannot fill \(values.shape) with \(draws) draws for each of \(exampleCount) examples")
+    precondition(
+      firstDraw >= 0 && firstDraw + draws <= 1 << 24, "Draws are numbered below 2^24")
+  }
+
+  /// A permutation of `0 ..< count` (Fisher & Yates), one draw a position.
+  ///
+  /// - Complexity: O(`count`); every rank computes the same one for itself.
+  public func permutation(of count: Int) -> [UInt32] {
+    precondition(count <= Int(UInt32.max), "Cannot number \(count) examples with 32 bits")
+    var order = [UInt32](unsafeUninitializedCapacity: count) { buffer, initialized in
+      for index in 0..<count { buffer[index] = UInt32(index) }
+      initialized = count
+    }
+    var words = RandomWords(self)
+    for index in stride(from: count - 1, to: 0, by: -1) {
+      order.swapAt(index, Int(words.next(below: UInt32(index + 1))))
+    }
+    return order
+  }
+
+  /// The four words of one counter.
+  func words(_ counter: UInt32, example: UInt32) -> (UInt32, UInt32, UInt32, UInt32) {
+    let counter: [UInt32] = [counter, example, key.time, key.purpose]
+    let seed: [UInt32] = [UInt32(truncatingIfNeeded: key.seed), UInt32(key.seed >> 32)]
+    var words: [UInt32] = [0, 0, 0, 0]
+    vd_kernel_philox(counter, seed, &words)
+    return (words[0], words[1], words[2], words[3])
+  }
+}
+
+/// The words of a ``RandomStream`` one after the other, for what is drawn once and in order.
+struct RandomWords {
+  private let stream: RandomStream
+  private var block: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
+  private var drawn: UInt64 = 0
+
+  init(_ stream: RandomStream) {
+    self.stream = stream
+  }
+
+  mutating func next() -> UInt32 {
+    if drawn & 3 == 0 {
+      let number = drawn >> 2
+      block = stream.words(UInt32(truncatingIfNeeded: number), example: UInt32(number >> 32))
+    }
+    defer { drawn += 1 }
+    switch drawn & 3 {
+    case 0: return block.0
+    case 1: return block.1
+    case 2: return block.2
+    default: return block.3
+    }
+  }
+
+  /// Uniform on `0 ..< bound`, without bias (Lemire 2019).
+  mutating func next(below bound: UInt32) -> UInt32 {
+    var product = UInt64(next()) * UInt64(bound)
+    if UInt32(truncatingIfNeeded: product) < bound {
+      let threshold = (0 &- bound) % bound
+      while UInt32(truncatingIfNeeded: product) < threshold {
+        product = UInt64(next()) * UInt64(bound)
+      }
+    }
+    return UInt32(product >> 32)
+  }
+}

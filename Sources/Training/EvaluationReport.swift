@@ -1,0 +1,112 @@
+internal import Checkpointing
+internal import Collectives
+public import DataLoading
+internal import Layers
+internal import TensorKernels
+internal import VAEObjective
+
+/// What `vae-dist evaluate` finds. Names are a contract: other programs read them.
+public struct EvaluationReport: Codable, Sendable {
+  /// The checkpoint's path.
+  public let checkpoint: String
+  /// Updates done when it was written.
+  public let step: Int
+  /// What `--data` named.
+  public let data: String
+  /// `train` or `test`.
+  public let split: String
+  /// Examples scored.
+  public let examples: Int
+  /// Nats per example.
+  public let elbo: Double
+  /// Nats per example.
+  public let reconstructionLogLikelihood: Double
+  /// Nats per example, ≥ 0.
+  public let klDivergence: Double
+  /// Draws per example of the importance-weighted bound.
+  public let importanceSamples: Int?
+  /// log (1/K) Σ p(x, z) / q(z|x), nats per example.
+  public let importanceWeightedBound: Double?
+  /// Its standard error over examples, nats.
+  public let importanceWeightedBoundStandardError: Double?
+
+  enum CodingKeys: String, CodingKey {
+    case checkpoint
+    case step
+    case data
+    case split
+    case examples
+    case elbo
+    case reconstructionLogLikelihood = "reconstruction_log_likelihood"
+    case klDivergence = "kl_divergence"
+    case importanceSamples = "importance_samples"
+    case importanceWeightedBound = "importance_weighted_bound"
+    case importanceWeightedBoundStandardError = "importance_weighted_bound_standard_error"
+  }
+
+  /// Scores a split of the data under a checkpoint. Collective.
+  ///
+  /// - Parameters:
+  ///   - saved: The checkpoint, the same on every rank.
+  ///   - dataName: What to score on; nil for the data of the run.
+  ///   - split: Which part of the data.
+  ///   - importanceSamples: K, or nil for the ELBO alone.
+  ///   - threadCount: Threads of this rank.
+  ///   - agreement: The ranks.
+  /// - Throws: ``SharedFailure`` for what all ranks know of, other errors for what one rank met.
+  public init(
+    _ saved: SavedModel, dataName: String?, split: Split, importanceSamples: Int?,
+    threadCount: Int, agreement: Agreement
+  ) throws {
+    var configuration = saved.configuration
+    if let dataName {
+      configuration.data = dataName
+      configuration.testData = nil
+    }
+    let prepared = try PreparedData(configuration, agreement: agreement)
+    let set = prepared.examples(split)
+    let replica = CPUReplica(
+      configuration.model(inputs: saved.inputs), capacity: Evaluator.groupSize,
+      groupCapacity: Evaluator.groupSize, threadCount: threadCount)
+    try agreement.onEveryRank {
+      if set.width != saved.inputs {
+        throw DataError.otherWidth(
+          path: configuration.data, width: set.width, expected: saved.inputs)
+      }
+      try saved.read(into: replica)
+    }
+    let evaluator = Evaluator(
+      set, configuration: configuration, communicator: agreement.communicator,
+      threadCount: threadCount)
+    let figures = try evaluator.elbo(replica)
+    checkpoint = saved.file.path
+    step = saved.progress.step
+    data = configuration.data
+    self.split = split.rawValue
+    examples = figures.exampleCount
+    elbo = figures.elbo
+    reconstructionLogLikelihood = figures.reconstructionLogLikelihood
+    klDivergence = figures.klDivergence
+    self.importanceSamples = importanceSamples
+    let bounds = try importanceSamples.map {
+      try evaluator.importanceWeightedBounds(replica, drawCount: $0)
+    }
+    importanceWeightedBound = bounds.map { Self.mean($0) }
+    importanceWeightedBoundStandardError = bounds.map { Self.standardError($0) }
+    let all = [elbo, importanceWeightedBound ?? 0]
+    if !all.allSatisfy(\.isFinite) {
+      try agreement.fail(
+        TrainingError.notFinite(step: step, rank: nil, what: "\(split.rawValue) ELBO"))
+    }
+  }
+
+  private static func mean(_ values: [Double]) -> Double {
+    values.reduce(0, +) / Double(values.count)
+  }
+
+  private static func standardError(_ values: [Double]) -> Double {
+    let mean = mean(values)
+    let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
+    return (squares / Double(max(values.count - 1, 1)) / Double(values.count)).squareRoot()
+  }
+}

@@ -1,0 +1,102 @@
+public import Collectives
+public import DataLoading
+public import VAEObjective
+internal import TensorKernels
+
+/// Scores a set of examples on all ranks; the figure does not depend on how many there are.
+///
+/// The examples are cut into groups of ``groupSize``. Each rank scores some groups, each group by
+/// one thread; all ranks then add the groups' sums in the order of the groups.
+public final class Evaluator {
+  /// Examples of a group.
+  public static let groupSize = 100
+
+  private let communicator: any Communicator
+  private let reader: BatchReader
+  private let noise: RandomStream
+  private let groupsPerCall: Int
+
+  /// - Parameters:
+  ///   - examples: The examples.
+  ///   - configuration: The run's settings: seed and binarization.
+  ///   - communicator: The ranks.
+  ///   - threadCount: Threads of the replica, each of which scores a group at a time.
+  public init(
+    _ examples: Examples, configuration: TrainingConfiguration, communicator: any Communicator,
+    threadCount: Int
+  ) {
+    self.communicator = communicator
+    groupsPerCall = threadCount
+    reader = BatchReader(
+      examples, binarization: configuration.binarize, seed: configuration.seed,
+      capacity: groupsPerCall * Self.groupSize)
+    // One draw an example for each split, the same at every evaluation of a run.
+    noise = RandomStream(
+      seed: configuration.seed, purpose: .evaluationNoise,
+      time: examples.split == .train ? 0 : 1)
+  }
+
+  private var exampleCount: Int { reader.examples.count }
+
+  /// The ELBO of all examples, on every rank. Collective.
+  ///
+  /// - Throws: A `KernelError` or a `CollectiveError`.
+  public func elbo(_ replica: any Replica) throws -> ELBO {
+    var sums: [Double] = []
+    try forEachCall { batch, groups in
+      for elbo in try replica.score(batch, groups: groups, noise: noise) {
+        sums += [elbo.reconstructionLogLikelihoodSum, elbo.klDivergenceSum]
+      }
+    }
+    var total = ELBO(exampleCount: exampleCount)
+    for part in try communicator.allGather(sums.withUnsafeBytes { Array($0) }) {
+      let values = Self.doubles(part)
+      for index in stride(from: 0, to: values.count, by: 2) {
+        total.reconstructionLogLikelihoodSum += values[index]
+        total.klDivergenceSum += values[index + 1]
+      }
+    }
+    return total
+  }
+
+  /// The importance-weighted bound of each example, in order, on every rank. Collective.
+  ///
+  /// - Throws: A `KernelError` or a `CollectiveError`.
+  public func importanceWeightedBounds(
+    _ replica: any Replica, drawCount: Int
+  ) throws -> [Double] {
+    var bounds: [Double] = []
+    try forEachCall { batch, _ in
+      bounds += try replica.importanceWeightedBounds(batch, drawCount: drawCount, noise: noise)
+    }
+    return try communicator.allGather(bounds.withUnsafeBytes { Array($0) })
+      .flatMap { Self.doubles($0) }
+  }
+
+  // Hands over this rank's examples, as many groups at a time as there are threads.
+  private func forEachCall(_ body: (ExampleBatch, [Range<Int>]) throws -> Void) throws {
+    let groupCount = (exampleCount + Self.groupSize - 1) / Self.groupSize
+    let own = EpochSampler.slice(
+      of: 0..<groupCount, rank: communicator.rank, worldSize: communicator.worldSize)
+    for first in stride(from: own.lowerBound, to: own.upperBound, by: groupsPerCall) {
+      let groups = first..<min(first + groupsPerCall, own.upperBound)
+      let start = groups.lowerBound * Self.groupSize
+      let end = min(groups.upperBound * Self.groupSize, exampleCount)
+      let indices = (UInt32(start)..<UInt32(end)).map { $0 }
+      let ranges = groups.map { group in
+        let lower = group * Self.groupSize - start
+        return lower..<min(lower + Self.groupSize, end - start)
+      }
+      try indices.withUnsafeBufferPointer { indices in
+        let values = reader.read(indices, epoch: nil)
+        try body(ExampleBatch(indices: indices, values: values), ranges)
+      }
+    }
+  }
+
+  private static func doubles(_ bytes: [UInt8]) -> [Double] {
+    bytes.withUnsafeBytes { raw in
+      (0..<raw.count / 8).map { raw.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self) }
+    }
+  }
+}

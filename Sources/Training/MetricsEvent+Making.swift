@@ -1,0 +1,57 @@
+internal import Checkpointing
+internal import VAEObjective
+
+extension MetricsEvent {
+  private init(
+    _ event: String, _ progress: TrainingProgress, epoch: Int, wallSeconds: Double
+  ) {
+    self.event = event
+    step = progress.step
+    self.epoch = epoch
+    examplesSeen = progress.examplesSeen
+    self.wallSeconds = wallSeconds
+  }
+
+  private mutating func set(_ elbo: ELBO, split: String) {
+    self.split = split
+    self.elbo = elbo.elbo
+    reconstructionLogLikelihood = elbo.reconstructionLogLikelihood
+    klDivergence = elbo.klDivergence
+  }
+
+  /// The epoch that is under way, or has just been finished, over the examples seen in it.
+  init(
+    train progress: TrainingProgress, examplesPerSecond: Double, allReduceShare: Double,
+    wallSeconds: Double
+  ) {
+    self.init("train", progress, epoch: progress.epoch + 1, wallSeconds: wallSeconds)
+    set(progress.epochELBO, split: "train")
+    self.examplesPerSecond = examplesPerSecond
+    self.allReduceShare = allReduceShare
+  }
+
+  /// An evaluation within the same epoch.
+  init(
+    test elbo: ELBO, _ progress: TrainingProgress, examplesPerSecond: Double, wallSeconds: Double
+  ) {
+    self.init("evaluate", progress, epoch: progress.epoch + 1, wallSeconds: wallSeconds)
+    set(elbo, split: "test")
+    self.examplesPerSecond = examplesPerSecond
+  }
+
+  /// A checkpoint, in the epoch it interrupts or after the epoch that has just been finished.
+  init(checkpoint progress: TrainingProgress, wallSeconds: Double) {
+    self.init("checkpoint", progress, epoch: progress.epochInText, wallSeconds: wallSeconds)
+    checkpoint = CheckpointFolder.fileName(step: progress.step)
+  }
+
+  /// The end of the run.
+  init(end progress: TrainingProgress, wallSeconds: Double) {
+    self.init("end", progress, epoch: progress.epochInText, wallSeconds: wallSeconds)
+  }
+}
+
+extension TrainingProgress {
+  /// The epoch that the latest step belongs to, counted from 1.
+  public var epochInText: Int { stepInEpoch == 0 ? max(epoch, 1) : epoch + 1 }
+}

@@ -1,0 +1,102 @@
+internal import Collectives
+public import DataLoading
+internal import Digests
+internal import TensorKernels
+
+/// Data that were opened, scanned, checked and split; the same on every rank.
+public struct PreparedData: Sendable {
+  /// The examples to learn from.
+  public let train: Examples
+  /// The examples to evaluate on.
+  public let test: Examples
+  /// SHA-256 of the training and test arrays' shapes, formats and elements.
+  public let digest: String
+  /// The smallest and the largest value of the training array, scaled.
+  public let range: ClosedRange<Float>
+
+  /// Opens, scans and splits what the configuration names.
+  ///
+  /// Collective: each rank scans its part of the elements.
+  ///
+  /// - Throws: ``SharedFailure`` if the data are missing, damaged, different between ranks, or not
+  ///   what the likelihood needs.
+  public init(_ configuration: TrainingConfiguration, agreement: Agreement) throws {
+    let source = try agreement.onEveryRank {
+      try DataSource(name: configuration.data, testPath: configuration.testData)
+    }
+    try agreement.requireEqual(Self.fingerprint(source))
+    let trainScan = try Self.scan(source.train, agreement)
+    let testScan = try source.test.map { try Self.scan($0, agreement) }
+    let scale =
+      configuration.scale.map { Float($0) } ?? source.knownScale
+      ?? (source.train.type == .uint8 && trainScan.maximum > 1 ? 255 : 1)
+    digest = SHA256.hexadecimal(
+      of: trainScan.digest(of: source.train)
+        + (source.test.flatMap { array in testScan.map { $0.digest(of: array) } } ?? ""))
+    range = trainScan.minimum / scale...trainScan.maximum / scale
+    (train, test) = try agreement.onEveryRank {
+      try Self.check(source.train, trainScan, configuration, scale: scale)
+      guard let testArray = source.test, let testScan else {
+        return try Examples.holdOut(
+          source.train, testFraction: configuration.testFraction, seed: configuration.seed,
+          scale: scale)
+      }
+      try Self.check(testArray, testScan, configuration, scale: scale)
+      return (
+        Examples(source.train, split: .train, scale: scale),
+        Examples(testArray, split: .test, scale: scale)
+      )
+    }
+  }
+
+  /// The examples of a split.
+  public func examples(_ split: Split) -> Examples { split == .train ? train : test }
+
+  // Each rank scans a part, so two files that differ could pass for one. A few rows that every rank
+  // reads show that.
+  private static func fingerprint(_ source: DataSource) -> [(name: String, value: String)] {
+    [("training data", source.train), ("test data", source.test)].compactMap { name, array in
+      guard let array else { return nil }
+      let row = FloatBuffer(count: array.width)
+      let hash = SHA256()
+      for number in 0..<32 {
+        array.read(
+          example: number * (array.exampleCount - 1) / 31, scale: 1, into: row.mutableElements)
+        hash.update(UnsafeRawBufferPointer(row.elements))
+      }
+      let digest = SHA256.hexadecimal(hash.finish()).prefix(12)
+      return (name, "\(array.type.rawValue) \(array.shape) \(digest)")
+    }
+  }
+
+  private static func scan(_ array: NumericArray, _ agreement: Agreement) throws -> DataScan {
+    let communicator = agreement.communicator
+    let pieces = EpochSampler.slice(
+      of: 0..<DataScan.pieceCount(of: array), rank: communicator.rank,
+      worldSize: communicator.worldSize)
+    let parts = try communicator.allGather(DataScan(array, pieces: pieces).encoded)
+    return DataScan(joining: parts.map { DataScan(encoded: $0) })
+  }
+
+  private static func check(
+    _ array: NumericArray, _ scan: DataScan, _ configuration: TrainingConfiguration, scale: Float
+  ) throws(DataError) {
+    if let position = scan.firstNonFinite {
+      throw .nonFinite(
+        path: array.path, example: position / array.width, position: position % array.width)
+    }
+    let reason: String? =
+      if configuration.likelihood == .bernoulli {
+        "--likelihood bernoulli"
+      } else if configuration.binarize != .none {
+        "--binarize \(configuration.binarize.rawValue)"
+      } else {
+        nil
+      }
+    let (minimum, maximum) = (scan.minimum / scale, scan.maximum / scale)
+    if let reason, minimum < 0 || maximum > 1 {
+      throw .outsideUnitInterval(
+        path: array.path, minimum: minimum, maximum: maximum, scale: scale, reason: reason)
+    }
+  }
+}

@@ -1,0 +1,45 @@
+/// Times a run: its whole, the span since the latest event, and the all-reduce within it.
+struct RunClock {
+  private let clock = ContinuousClock()
+  private let start: ContinuousClock.Instant
+  private let secondsBefore: Double
+  private var spanStart: ContinuousClock.Instant
+  private var allReduceSeconds = 0.0
+
+  /// Examples of the span.
+  var exampleCount = 0
+
+  /// A clock that starts now, for a run that had already taken some time.
+  init(secondsBefore: Double = 0) {
+    start = clock.now
+    spanStart = start
+    self.secondsBefore = secondsBefore
+  }
+
+  /// Seconds that the run has taken, earlier sittings included.
+  var wallSeconds: Double { secondsBefore + Self.seconds(start.duration(to: clock.now)) }
+
+  /// Examples of the span per second.
+  var examplesPerSecond: Double { Double(exampleCount) / max(spanSeconds, 1e-9) }
+
+  /// The part of the span that went into all-reduce.
+  var allReduceShare: Double { allReduceSeconds / max(spanSeconds, 1e-9) }
+
+  /// Begins a span.
+  mutating func startSpan() {
+    spanStart = clock.now
+    allReduceSeconds = 0
+    exampleCount = 0
+  }
+
+  /// Does something that counts as all-reduce.
+  mutating func timeAllReduce<Value>(_ work: () throws -> Value) rethrows -> Value {
+    let begin = clock.now
+    defer { allReduceSeconds += Self.seconds(begin.duration(to: clock.now)) }
+    return try work()
+  }
+
+  private var spanSeconds: Double { Self.seconds(spanStart.duration(to: clock.now)) }
+
+  private static func seconds(_ duration: Duration) -> Double { duration / .seconds(1) }
+}

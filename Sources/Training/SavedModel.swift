@@ -1,0 +1,110 @@
+public import Checkpointing
+internal import Layers
+internal import TensorKernels
+public import VAEObjective
+
+/// A checkpoint of ours, opened and verified: configuration and progress, tensors when asked for.
+public struct SavedModel {
+  /// The file.
+  public let file: SafetensorsFile
+  /// The run's settings when it was written.
+  public let configuration: TrainingConfiguration
+  /// Where the run was.
+  public let progress: TrainingProgress
+  /// Dimensions of an example.
+  public let inputs: Int
+  /// SHA-256 of the data that the run was trained on.
+  public let dataDigest: String
+
+  /// The program's version, written into every checkpoint.
+  public static let version = "0.1.0"
+
+  /// Opens a checkpoint, the newest whole one of a run folder or of a folder of checkpoints.
+  ///
+  /// - Throws: `CheckpointError` if there is none that can be used.
+  public init(
+    path: String, onSkip: (CheckpointFolder.Skipped) -> Void = { _ in }
+  ) throws(CheckpointError) {
+    if !DurableFile.isFolder(path) {
+      let file = try SafetensorsFile(path: path)
+      try file.verify()
+      try self.init(file)
+      return
+    }
+    let inside = "\(path)/\(RunFolder.checkpointsName)"
+    let folder = CheckpointFolder(path: DurableFile.isFolder(inside) ? inside : path)
+    let (file, skipped) = try folder.newestWhole()
+    for one in skipped { onSkip(one) }
+    try self.init(file)
+  }
+
+  /// Reads the metadata of a verified file.
+  ///
+  /// - Throws: `CheckpointError.wrongMetadata` if an entry is missing or unusable.
+  init(_ file: SafetensorsFile) throws(CheckpointError) {
+    self.file = file
+    let text: String = try file.value("configuration")
+    guard let configuration = TrainingConfiguration(json: text) else {
+      throw .wrongMetadata(path: file.path, key: "configuration", value: text)
+    }
+    self.configuration = configuration
+    progress = try TrainingProgress(file)
+    inputs = try file.value("inputs")
+    dataDigest = try file.value("data_digest")
+    do throws(TrainingError) { try configuration.validate(worldSize: 1) } catch {
+      throw .wrongMetadata(path: file.path, key: "configuration", value: "\(error)")
+    }
+    if inputs < 1 {
+      throw .wrongMetadata(path: file.path, key: "inputs", value: String(inputs))
+    }
+  }
+
+  /// Reads the parameters into a replica of the same configuration.
+  ///
+  /// - Throws: `CheckpointError` if a tensor is missing or of another shape.
+  public func read(into replica: any Replica) throws(CheckpointError) {
+    try read(replica.layout, prefix: "", into: replica.parameters)
+  }
+
+  func read(into optimizer: Optimizer, layout: ParameterLayout) throws(CheckpointError) {
+    for (name, buffer) in optimizer.state {
+      try read(layout, prefix: "\(name).", into: buffer)
+    }
+  }
+
+  private func read(
+    _ layout: ParameterLayout, prefix: String, into buffer: FloatBuffer
+  ) throws(CheckpointError) {
+    for tensor in layout.tensors {
+      tensor.write(
+        try file.floats(named: prefix + tensor.name, shape: tensor.shape), into: buffer)
+    }
+  }
+
+  /// All tensors of a checkpoint: parameters by their paths, optimizer state behind its own name.
+  static func tensors(_ replica: any Replica, _ optimizer: Optimizer) -> [TensorSource] {
+    ([("", replica.parameters)] + optimizer.state.map { ("\($0.name).", $0.buffer) })
+      .flatMap { prefix, buffer in
+        replica.layout.tensors.map { tensor in
+          TensorSource(name: prefix + tensor.name, shape: tensor.shape) {
+            tensor.read(from: buffer)
+          }
+        }
+      }
+  }
+
+  /// All metadata of a checkpoint. No time and no machine: equal runs give equal bytes.
+  static func metadata(
+    _ configuration: TrainingConfiguration, _ progress: TrainingProgress, inputs: Int,
+    dataDigest: String
+  ) -> [String: String] {
+    progress.metadata.merging([
+      "format": "pt",
+      "vae_dist_version": version,
+      "configuration": configuration.json,
+      "seed": String(configuration.seed),
+      "inputs": String(inputs),
+      "data_digest": dataDigest,
+    ]) { _, new in new }
+  }
+}

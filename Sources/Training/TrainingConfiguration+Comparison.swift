@@ -1,0 +1,71 @@
+#if canImport(FoundationEssentials)
+internal import FoundationEssentials
+#else
+internal import Foundation
+#endif
+
+extension TrainingConfiguration {
+  /// Every setting as `(name, value)` in the order of the command line; `default` where none is set.
+  public var settings: [(name: String, value: String)] {
+    let values = fields
+    return CodingKeys.allCases.map { ($0.rawValue, values[$0.rawValue] ?? "default") }
+  }
+
+  /// The configuration as JSON text, the same for equal configurations.
+  var json: String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    do {
+      return String(decoding: try encoder.encode(self), as: UTF8.self)
+    } catch {
+      preconditionFailure("Settings are finite numbers and text, which encode: \(error)")
+    }
+  }
+
+  /// A configuration from ``json``; nil if the text is something else.
+  init?(json: String) {
+    guard let value = try? JSONDecoder().decode(Self.self, from: Data(json.utf8)) else {
+      return nil
+    }
+    self = value
+  }
+
+  /// The settings that decide the model, the order of the data, or the meaning of saved state. A
+  /// run that goes on cannot change them.
+  private static let fixed: Set<CodingKeys> = [
+    .testFraction, .scale, .binarize, .hidden, .latent, .activation, .likelihood, .gaussianMean,
+    .draws, .initializer, .globalBatchSize, .optimizer, .seed,
+  ]
+
+  /// The first setting that a run with the other configuration could not go on with.
+  func firstConflict(with other: Self) -> (name: String, own: String, other: String)? {
+    let fixedNames = Set(Self.fixed.map(\.rawValue))
+    return zip(settings, other.settings)
+      .first { fixedNames.contains($0.name) && $0.value != $1.value }
+      .map { ($0.name, $0.value, $1.value) }
+  }
+
+  // Through JSON, so that names and values are those that files have.
+  private var fields: [String: String] {
+    guard let values = try? JSONDecoder().decode([String: Scalar].self, from: Data(json.utf8))
+    else { preconditionFailure("A configuration is one flat object of settings") }
+    return values.mapValues(\.text)
+  }
+
+  private struct Scalar: Decodable {
+    let text: String
+
+    init(from decoder: any Decoder) throws {
+      let container = try decoder.singleValueContainer()
+      if let list = try? container.decode([Int].self) {
+        text = list.map(String.init).joined(separator: ",")
+      } else if let number = try? container.decode(UInt64.self) {
+        text = String(number)
+      } else if let number = try? container.decode(Double.self) {
+        text = String(number)
+      } else {
+        text = try container.decode(String.self)
+      }
+    }
+  }
+}

@@ -1,0 +1,158 @@
+public import DataLoading
+public import Layers
+public import TensorKernels
+public import VAEObjective
+
+/// The update rule.
+public enum OptimizerKind: String, CaseIterable, Sendable, Codable {
+  /// Kingma & Ba 2015.
+  case adam
+  /// Loshchilov & Hutter 2019.
+  case adamw
+  /// Duchi, Hazan & Singer 2011.
+  case adagrad
+  /// Stochastic gradient descent, with momentum if it is not 0.
+  case sgd
+
+  /// α where none is given.
+  public var usualLearningRate: Double { self == .adam || self == .adamw ? 0.001 : 0.01 }
+}
+
+/// How the learning rate goes over the steps of a run.
+public enum ScheduleKind: String, CaseIterable, Sendable, Codable {
+  /// The same at every step after the warm-up.
+  case constant
+  /// Half a cosine from the learning rate to zero at the last step.
+  case cosine
+}
+
+/// p(x|z) by its name on the command line.
+public enum LikelihoodKind: String, CaseIterable, Sendable, Codable {
+  case bernoulli
+  case gaussian
+}
+
+/// What the Gaussian likelihood's mean passes through.
+public enum GaussianMean: String, CaseIterable, Sendable, Codable {
+  /// Any real mean.
+  case linear
+  /// A mean in (0, 1).
+  case sigmoid
+}
+
+/// Everything that decides a run, by the names of the command line.
+///
+/// Written to `config.yaml` and into every checkpoint; the same file given to `--config` repeats
+/// the run.
+public struct TrainingConfiguration: Sendable, Equatable, Codable {
+  // MARK: Data
+  /// A file, a folder or a known name.
+  public var data = "digits"
+  /// A file of test examples, where the data have none of their own.
+  public var testData: String?
+  /// The part held out where there are no test examples.
+  public var testFraction = 0.1
+  /// What the file's values are divided by; nil means by what fits the number format.
+  public var scale: Double?
+  /// Whether grey values become black and white.
+  public var binarize = Binarization.none
+
+  // MARK: Model
+  /// Outputs of the encoder's hidden layers; the decoder has them in reverse.
+  public var hidden = [500]
+  /// Dimensions of z.
+  public var latent = 20
+  /// The hidden layers' activation.
+  public var activation = Activation.tanh
+  /// p(x|z).
+  public var likelihood = LikelihoodKind.bernoulli
+  /// What the Gaussian likelihood's mean passes through.
+  public var gaussianMean = GaussianMean.linear
+  /// L: draws of z per example in training.
+  public var draws = 1
+  /// How parameters start.
+  public var initializer = Initializer.glorotUniform
+
+  // MARK: Optimization
+  /// Passes over the training examples, unless ``steps`` is given.
+  public var epochs = 20
+  /// Updates, instead of ``epochs``.
+  public var steps: Int?
+  /// Examples of an update, all ranks together.
+  public var globalBatchSize = 100
+  /// The update rule.
+  public var optimizer = OptimizerKind.adam
+  /// α.
+  public var learningRate = 0.001
+  /// How α goes over the steps.
+  public var learningRateSchedule = ScheduleKind.constant
+  /// Steps over which α rises linearly from 0.
+  public var warmupSteps = 0
+  /// Momentum of `sgd`.
+  public var momentum = 0.0
+  /// λ: added to the gradient as λ·p, or for `adamw` taken off the parameters.
+  public var weightDecay = 0.0
+  /// The largest norm of the mean gradient; nil means any.
+  public var clipGradientNorm: Double?
+  /// Keys every random number.
+  public var seed: UInt64 = 0
+
+  // MARK: Run
+  /// Threads of each rank; nil means its share of the node's cores.
+  public var threads: Int?
+  /// Epochs between evaluations.
+  public var evaluateEvery = 1
+  /// Epochs between checkpoints.
+  public var checkpointEvery = 1
+  /// Steps between checkpoints, besides.
+  public var checkpointEverySteps: Int?
+  /// How many of the newest checkpoints stay.
+  public var keep = 3
+
+  /// The defaults.
+  public init() {}
+
+  /// The names on the command line and in files.
+  public enum CodingKeys: String, CodingKey, CaseIterable {
+    case data
+    case testData = "test-data"
+    case testFraction = "test-fraction"
+    case scale
+    case binarize
+    case hidden
+    case latent
+    case activation
+    case likelihood
+    case gaussianMean = "gaussian-mean"
+    case draws
+    case initializer
+    case epochs
+    case steps
+    case globalBatchSize = "global-batch-size"
+    case optimizer
+    case learningRate = "learning-rate"
+    case learningRateSchedule = "learning-rate-schedule"
+    case warmupSteps = "warmup-steps"
+    case momentum
+    case weightDecay = "weight-decay"
+    case clipGradientNorm = "clip-gradient-norm"
+    case seed
+    case threads
+    case evaluateEvery = "evaluate-every"
+    case checkpointEvery = "checkpoint-every"
+    case checkpointEverySteps = "checkpoint-every-steps"
+    case keep
+  }
+
+  /// The model for data of this width.
+  public func model(inputs: Int) -> ModelConfiguration {
+    ModelConfiguration(
+      inputs: inputs, hidden: hidden, latent: latent, activation: activation,
+      likelihood: likelihood == .bernoulli
+        ? .bernoulli : .gaussian(sigmoidMean: gaussianMean == .sigmoid),
+      draws: draws)
+  }
+
+  /// The number of updates in all.
+  public func totalSteps(stepsPerEpoch: Int) -> Int { steps ?? epochs * stepsPerEpoch }
+}

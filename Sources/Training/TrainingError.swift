@@ -1,0 +1,50 @@
+/// What can stop a run besides data, files and libraries.
+///
+/// Cases hold facts; all words are in ``description``.
+public enum TrainingError: Error, Equatable, CustomStringConvertible {
+  /// A setting outside its range.
+  case invalidSetting(name: String, value: String, expected: String)
+  /// Fewer examples in a global batch than ranks.
+  case batchSmallerThanRanks(globalBatchSize: Int, worldSize: Int)
+  /// Ranks that were started differently.
+  case ranksDisagree(what: String, rank: Int, value: String, otherRank: Int, otherValue: String)
+  /// Replicas whose parameters differ.
+  case replicasDiffer(step: Int, rank: Int, otherRank: Int)
+  /// A figure that is no longer a number.
+  case notFinite(step: Int, rank: Int?, what: String)
+  /// A folder that already holds a run.
+  case runExists(path: String)
+  /// A flag that would change what a run has begun with.
+  case resumeConflict(path: String, name: String, run: String, given: String)
+  /// Data that are not those of the run.
+  case otherData(path: String, run: String, given: String)
+
+  /// One sentence: what, with the value; what would be right; what to do.
+  public var description: String {
+    switch self {
+    case .invalidSetting(let name, let value, let expected):
+      "--\(name) is \(value); it must be \(expected)"
+    case .batchSmallerThanRanks(let globalBatchSize, let worldSize):
+      "--global-batch-size is \(globalBatchSize), which \(worldSize) ranks cannot share;"
+        + " use at least \(worldSize)"
+    case .ranksDisagree(let what, let rank, let value, let otherRank, let otherValue):
+      "Ranks disagree before step 1: rank \(rank) has \(what) \(value), rank \(otherRank) has"
+        + " \(otherValue); start all ranks with the same command and data"
+    case .replicasDiffer(let step, let rank, let otherRank):
+      "Replicas differ after step \(step): the parameters of rank \(rank) and rank \(otherRank)"
+        + " are no longer the same; this is a defect of the program or of a machine"
+    case .notFinite(let step, let rank, let what):
+      "The \(what) is not finite at step \(step)"
+        + (rank.map { ", first on rank \($0)" } ?? "")
+        + "; a smaller --learning-rate or --clip-gradient-norm may help"
+    case .runExists(let path):
+      "'\(path)' already holds a run; add --resume to go on with it, or name another folder"
+    case .resumeConflict(let path, let name, let run, let given):
+      "The run in '\(path)' has --\(name) \(run), not \(given); leave the flag out, or start"
+        + " another run"
+    case .otherData(let path, let run, let given):
+      "The run in '\(path)' was trained on other data: their SHA-256 is \(run.prefix(12))…, that"
+        + " of the data given is \(given.prefix(12))…"
+    }
+  }
+}

@@ -1,0 +1,54 @@
+public import Checkpointing
+public import VAEObjective
+
+/// Where a run is: everything besides parameters and optimizer state that decides what comes next.
+public struct TrainingProgress: Sendable, Equatable {
+  /// Updates done.
+  public var step = 0
+  /// Epochs finished.
+  public var epoch = 0
+  /// Updates done in the epoch that is under way.
+  public var stepInEpoch = 0
+  /// Training examples seen, repetitions counted.
+  public var examplesSeen = 0
+  /// The ELBO over the epoch so far, each batch under the parameters of its step.
+  public var epochELBO = ELBO()
+  /// The highest test ELBO so far, nats per example.
+  public var bestTestELBO = -Double.infinity
+
+  /// The start of a run.
+  public init() {}
+
+  /// As text for a checkpoint's metadata; numbers read back to the same bits.
+  var metadata: [String: String] {
+    [
+      "step": String(step),
+      "epoch": String(epoch),
+      "step_in_epoch": String(stepInEpoch),
+      "examples_seen": String(examplesSeen),
+      "epoch_reconstruction_log_likelihood_sum": String(epochELBO.reconstructionLogLikelihoodSum),
+      "epoch_kl_divergence_sum": String(epochELBO.klDivergenceSum),
+      "epoch_examples": String(epochELBO.exampleCount),
+      "best_test_elbo": String(bestTestELBO),
+    ]
+  }
+
+  /// Reads what ``metadata`` wrote.
+  ///
+  /// - Throws: `CheckpointError.wrongMetadata` if an entry is missing or not a number.
+  public init(_ file: SafetensorsFile) throws(CheckpointError) {
+    step = try file.value("step")
+    epoch = try file.value("epoch")
+    stepInEpoch = try file.value("step_in_epoch")
+    examplesSeen = try file.value("examples_seen")
+    epochELBO = ELBO(
+      reconstructionLogLikelihoodSum: try file.value("epoch_reconstruction_log_likelihood_sum"),
+      klDivergenceSum: try file.value("epoch_kl_divergence_sum"),
+      exampleCount: try file.value("epoch_examples"))
+    bestTestELBO = try file.value("best_test_elbo")
+    for (key, value) in [("step", step), ("epoch", epoch), ("step_in_epoch", stepInEpoch)]
+    where value < 0 {
+      throw .wrongMetadata(path: file.path, key: key, value: String(value))
+    }
+  }
+}

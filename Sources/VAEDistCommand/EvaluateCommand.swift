@@ -1,0 +1,76 @@
+import ArgumentParser
+import Checkpointing
+import Collectives
+import DataLoading
+import Foundation
+import Training
+
+struct EvaluateCommand: RankCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "evaluate",
+    abstract: "Score data under a checkpoint: ELBO, and the importance-weighted bound.",
+    discussion: "Runs under mpirun too; the figures do not depend on the number of ranks.")
+
+  @Argument(help: "A run folder (its newest checkpoint) or a checkpoint.")
+  var run: String
+
+  @Option(help: "What to score, as in train. (default: the run's own data)")
+  var data: String?
+
+  @Option(help: "Which part of the data: train, test.")
+  var split = Split.test
+
+  @Option(help: "Draws per example of the importance-weighted bound. (default: no such bound)")
+  var importanceSamples: Int?
+
+  @Option(help: "Threads of each rank. (default: its share of the cores)")
+  var threads: Int?
+
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  func validate() throws {
+    if let importanceSamples, importanceSamples < 1 || importanceSamples >= 1 << 24 {
+      throw ValidationError(
+        "--importance-samples is \(importanceSamples); it must be from 1 to 16777215")
+    }
+    if let threads, threads < 1 {
+      throw ValidationError("--threads is \(threads); it must be at least 1")
+    }
+  }
+
+  mutating func run(on ranks: Agreement) throws {
+    let communicator = ranks.communicator
+    try ranks.requireEqual([
+      ("the checkpoint", run), ("--data", data ?? "default"), ("--split", split.rawValue),
+      ("--importance-samples", importanceSamples.map(String.init) ?? "default"),
+    ])
+    var path = ""
+    try ranks.onRoot { path = try SavedModel(path: run).file.path }
+    path = try communicator.broadcast(path)
+    let saved = try ranks.onEveryRank { try SavedModel(path: path) }
+    let result = try EvaluationReport(
+      saved, dataName: data, split: split, importanceSamples: importanceSamples,
+      threadCount: threads
+        ?? Processors.defaultThreadCount(ranksOnNode: communicator.ranksOnNode),
+      agreement: ranks)
+    if communicator.isRoot { say(json ? try jsonText(result) : Self.text(result)) }
+  }
+
+  private static func text(_ result: EvaluationReport) -> String {
+    var lines = [
+      "\(result.checkpoint), step \(grouped(result.step))",
+      "\(result.data), \(grouped(result.examples)) \(result.split) examples, nats per example",
+      "  ELBO                           \(figure(result.elbo))",
+      "  reconstruction log-likelihood  \(figure(result.reconstructionLogLikelihood))",
+      "  KL divergence                  \(figure(result.klDivergence))",
+    ]
+    if let bound = result.importanceWeightedBound, let count = result.importanceSamples {
+      let error = result.importanceWeightedBoundStandardError ?? 0
+      lines.append(
+        "  importance-weighted bound      \(figure(bound))"
+          + "  (K = \(grouped(count)), standard error \(String(format: "%.3f", error)))")
+    }
+    return lines.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,99 @@
+import ArgumentParser
+import Checkpointing
+import Collectives
+import DataLoading
+import Foundation
+import Training
+
+struct InspectCommand: RankCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect",
+    abstract: "Show what a run folder, a checkpoint or data hold.")
+
+  @Argument(help: "A run folder, a checkpoint, or data as in train.")
+  var path: String
+
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  // One rank is enough.
+  mutating func run(on ranks: Agreement) throws {
+    try ranks.onRoot {
+      let folder = RunFolder(path: path)
+      if DurableFile.isFolder(path) && folder.holdsRun {
+        let found = RunInspection(folder)
+        say(json ? try jsonText(found) : Self.text(found))
+      } else if Self.isCheckpoint(path) {
+        let found = try CheckpointInspection(path: path)
+        say(json ? try jsonText(found) : Self.text(found))
+      } else {
+        let found = try DataInspection(name: path)
+        say(json ? try jsonText(found) : Self.text(found))
+      }
+    }
+  }
+
+  // By its name, or because a JSON object follows the eight bytes of its length.
+  private static func isCheckpoint(_ path: String) -> Bool {
+    if path.hasSuffix(".safetensors") { return true }
+    guard !DurableFile.isFolder(path), let file = FileHandle(forReadingAtPath: path),
+      let start = try? file.read(upToCount: 9)
+    else { return false }
+    return start.count == 9 && start.last == UInt8(ascii: "{")
+  }
+
+  private static func text(_ found: RunInspection) -> String {
+    var lines = ["Run \(found.run), \(found.isComplete ? "complete" : "not complete")"]
+    if let event = found.lastTest, let elbo = event.elbo {
+      lines.append("  test ELBO \(figure(elbo)) nats at step \(grouped(event.step))")
+    }
+    if let event = found.lastTrain, let elbo = event.elbo {
+      lines.append("  train ELBO \(figure(elbo)) nats at step \(grouped(event.step))")
+    }
+    lines.append("Checkpoints")
+    for checkpoint in found.checkpoints {
+      let names = [("latest", found.latest), ("best", found.best)]
+        .filter { $0.1 == checkpoint.file }.map(\.0)
+      let note = checkpoint.problem ?? names.joined(separator: ", ")
+      lines.append("  \(checkpoint.file)\(note.isEmpty ? "" : "  \(note)")")
+    }
+    if found.checkpoints.isEmpty { lines.append("  none") }
+    if !found.configuration.isEmpty { lines.append("Settings") }
+    for (name, value) in found.configuration.sorted(by: { $0.key < $1.key })
+    where value != "default" {
+      lines.append("  \(name): \(value)")
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private static func text(_ found: CheckpointInspection) -> String {
+    var lines = ["Checkpoint \(found.checkpoint), \(found.problem ?? "whole")", "Tensors"]
+    let width = found.tensors.map(\.name.count).max() ?? 0
+    for tensor in found.tensors {
+      let name = tensor.name.padding(toLength: width, withPad: " ", startingAt: 0)
+      lines.append("  \(name)  \(tensor.type)  \(tensor.shape)")
+    }
+    lines.append("Metadata")
+    for (key, value) in found.metadata.sorted(by: { $0.key < $1.key }) {
+      lines.append("  \(key): \(value)")
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private static func text(_ found: DataInspection) -> String {
+    var lines = ["Data \(found.data)"]
+    for array in found.arrays {
+      let range =
+        array.minimum.flatMap { low in array.maximum.map { "values from \(low) to \($0)" } }
+        ?? "no finite value"
+      lines.append(
+        "  \(array.split)  \(array.type) \(array.shape), \(range)"
+          + (array.isMapped ? ", memory-mapped" : ""))
+      if let example = array.firstNonFiniteExample {
+        lines.append("    NaN or infinity, first in example \(grouped(example))")
+      }
+      lines.append("    SHA-256 \(array.digest)")
+    }
+    return lines.joined(separator: "\n")
+  }
+}

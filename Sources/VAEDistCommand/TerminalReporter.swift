@@ -1,0 +1,120 @@
+import Checkpointing
+import DataLoading
+import Foundation
+import TensorKernels
+import Training
+import VAEObjective
+
+/// Tells people how a run goes: a line an epoch, and on a terminal a progress bar below it.
+final class TerminalReporter: TrainingObserver {
+  private let isTerminal = isatty(STDERR_FILENO) == 1
+  private var run: RunSummary?
+  private var train: MetricsEvent?
+  private var latestTest: MetricsEvent?
+  private let clock = ContinuousClock()
+  private var start: ContinuousClock.Instant
+  private var lastDrawn: ContinuousClock.Instant
+  private var firstStep = 0
+  private var firstExample = 0
+
+  init() {
+    start = clock.now
+    lastDrawn = start
+  }
+
+  func didSkip(_ checkpoint: CheckpointFolder.Skipped) {
+    complain("Skipped a checkpoint: \(checkpoint.reason)\n")
+  }
+
+  func willTrain(_ run: RunSummary) {
+    self.run = run
+    start = clock.now
+    firstStep = run.resumed?.step ?? 0
+    firstExample = run.resumed?.examplesSeen ?? 0
+    let settings = run.configuration
+    let data = run.data
+    let widths = [data.train.width] + settings.hidden + [settings.latent]
+    let layers = (widths + widths.dropLast().reversed()).map(String.init).joined(separator: "-")
+    let ranks = run.worldSize == 1 ? "1 rank" : "\(run.worldSize) ranks"
+    let threads = run.threadCount == 1 ? "1 thread" : "\(run.threadCount) threads"
+    say(
+      """
+      vae-dist \(SavedModel.version): \(layers), \(settings.activation.rawValue), \
+      \(settings.likelihood.rawValue), \(grouped(run.parameterCount)) parameters
+      \(settings.data): \(grouped(data.train.count)) training and \(grouped(data.test.count)) test \
+      examples of \(grouped(data.train.width)) values from \(short(data.range.lowerBound)) to \
+      \(short(data.range.upperBound))
+      \(ranks) of \(threads), batches of \(grouped(settings.globalBatchSize)), \
+      \(grouped(run.totalSteps)) steps, results in \(run.runPath)
+      """)
+    if let resumed = run.resumed {
+      say("Going on after step \(grouped(resumed.step))")
+    }
+  }
+
+  func didStep(_ progress: TrainingProgress) {
+    guard isTerminal, let run else { return }
+    let now = clock.now
+    if lastDrawn.duration(to: now) < .milliseconds(100) { return }
+    lastDrawn = now
+    let seconds = start.duration(to: now) / .seconds(1)
+    let done = Double(progress.step) / Double(run.totalSteps)
+    let rate = Double(progress.examplesSeen - firstExample) / seconds
+    let perStep = seconds / Double(max(progress.step - firstStep, 1))
+    let remaining = duration(Double(run.totalSteps - progress.step) * perStep)
+    let filled = Int(done * 24)
+    let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 24 - filled)
+    draw(
+      "\(bar) \(Int(done * 100))%  epoch \(progress.epochInText)"
+        + "  ELBO \(String(format: "%.2f", progress.epochELBO.elbo))"
+        + "  \(grouped(Int(rate))) examples/s  \(remaining) left")
+  }
+
+  func didRecord(_ event: MetricsEvent) {
+    switch event.event {
+    case "train": train = event
+    case "evaluate": latestTest = event
+    default: break
+    }
+    // An epoch's line waits for its evaluation, if it has one.
+    guard let run, let train, let elbo = train.elbo else { return }
+    let isEvaluated =
+      event.event == "train" && event.epoch % run.configuration.evaluateEvery == 0
+      || event.event == "train" && event.step == run.totalSteps
+    if isEvaluated { return }
+    guard event.event == "train" || event.event == "evaluate" else { return }
+    draw("")
+    var line = "epoch \(train.epoch), step \(grouped(train.step)):  train ELBO \(figure(elbo))"
+    if let reconstruction = train.reconstructionLogLikelihood, let kl = train.klDivergence {
+      line += " = \(figure(reconstruction)) - \(figure(kl))"
+    }
+    if event.event == "evaluate", let test = event.elbo { line += "  test ELBO \(figure(test))" }
+    if let rate = train.examplesPerSecond { line += "  \(grouped(Int(rate))) examples/s" }
+    say(line)
+    self.train = nil
+  }
+
+  func didFinish(_ progress: TrainingProgress, runPath: String, alreadyComplete: Bool) {
+    draw("")
+    if alreadyComplete {
+      say(
+        "The run in \(runPath) is complete at step \(grouped(progress.step));"
+          + " more --epochs or --steps extend it")
+      return
+    }
+    let best = String(format: "%.3f", progress.bestTestELBO)
+    let latest = latestTest?.elbo.map { String(format: "%.3f", $0) } ?? best
+    say(
+      """
+      Done: test ELBO \(latest) nats per example after \(grouped(progress.step)) steps (best \(best))
+      Checkpoints are in \(runPath)/checkpoints; next: vae-dist evaluate \(runPath)
+      """)
+  }
+
+  // Replaces the line that the bar is on.
+  private func draw(_ line: String) {
+    if isTerminal { complain("\r\u{1b}[2K\(line)") }
+  }
+
+  private func short(_ value: Float) -> String { String(format: "%g", value) }
+}

@@ -1,0 +1,199 @@
+public import ArgumentParser
+public import DataLoading
+public import Layers
+public import TensorKernels
+public import Training
+
+// Every setting is optional here: what is not given comes from the configuration file, the run that
+// goes on, or the defaults of TrainingConfiguration, which the help texts quote.
+
+private let defaults = TrainingConfiguration()
+
+private func help(_ text: String, _ value: Any?) -> ArgumentHelp {
+  ArgumentHelp(stringLiteral: value.map { "\(text) (default: \($0))" } ?? text)
+}
+
+private func help<Choice: RawRepresentable>(
+  _ text: String, _ value: Choice
+) -> ArgumentHelp where Choice.RawValue == String {
+  help(text, value.rawValue)
+}
+
+extension Activation: ExpressibleByArgument {}
+extension Binarization: ExpressibleByArgument {}
+extension GaussianMean: ExpressibleByArgument {}
+extension Initializer: ExpressibleByArgument {}
+extension LikelihoodKind: ExpressibleByArgument {}
+extension OptimizerKind: ExpressibleByArgument {}
+extension ScheduleKind: ExpressibleByArgument {}
+extension Split: ExpressibleByArgument {}
+
+/// Widths as `500,250`; `none` for no hidden layer.
+struct Widths: ExpressibleByArgument, Equatable {
+  let values: [Int]
+
+  init?(argument: String) {
+    if argument == "none" || argument.isEmpty {
+      values = []
+      return
+    }
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+    guard parts.allSatisfy({ $0 != nil }) else { return nil }
+    values = parts.compactMap { $0 }
+  }
+}
+
+struct DataOptions: ParsableArguments {
+  @Option(
+    help: help(
+      "A file (NPY or IDX, gzipped or not), a folder (MNIST's four files, or train.npy and test.npy), or a name: digits, fashion-mnist",
+      defaults.data))
+  var data: String?
+
+  @Option(help: "A file of test examples.")
+  var testData: String?
+
+  @Option(
+    help: help("The part held out where the data have no test examples", defaults.testFraction))
+  var testFraction: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "What values are divided by (default: 255 for 8-bit data beyond 1, 16 for digits, else 1)"))
+  var scale: Double?
+
+  @Option(help: help("Black and white from grey values", defaults.binarize))
+  var binarize: Binarization?
+}
+
+struct ModelOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Outputs of the encoder's hidden layers, or none; the decoder has them in reverse (default: 500)",
+      valueName: "widths"))
+  var hidden: Widths?
+
+  @Option(help: help("Dimensions of z", defaults.latent))
+  var latent: Int?
+
+  @Option(help: help("Hidden layers' activation", defaults.activation))
+  var activation: Activation?
+
+  @Option(help: help("p(x|z)", defaults.likelihood))
+  var likelihood: LikelihoodKind?
+
+  @Option(help: help("What the Gaussian mean passes through", defaults.gaussianMean))
+  var gaussianMean: GaussianMean?
+
+  @Option(help: help("Draws of z per example (L)", defaults.draws))
+  var draws: Int?
+
+  @Option(help: help("How parameters start", defaults.initializer))
+  var initializer: Initializer?
+}
+
+struct OptimizationOptions: ParsableArguments {
+  @Option(help: help("Passes over the training examples", defaults.epochs))
+  var epochs: Int?
+
+  @Option(help: "Updates, instead of --epochs.")
+  var steps: Int?
+
+  @Option(help: help("Examples of an update, all ranks together", defaults.globalBatchSize))
+  var globalBatchSize: Int?
+
+  @Option(help: help("Update rule", defaults.optimizer))
+  var optimizer: OptimizerKind?
+
+  @Option(help: "Learning rate. (default: 0.001 for adam and adamw, 0.01 for adagrad and sgd)")
+  var learningRate: Double?
+
+  @Option(help: help("How the learning rate goes on", defaults.learningRateSchedule))
+  var learningRateSchedule: ScheduleKind?
+
+  @Option(help: help("Steps over which the learning rate rises", defaults.warmupSteps))
+  var warmupSteps: Int?
+
+  @Option(help: help("Momentum of sgd", defaults.momentum))
+  var momentum: Double?
+
+  @Option(
+    help: help("L2 weight decay, decoupled with adamw; 1/N is AEVB's prior", defaults.weightDecay))
+  var weightDecay: Double?
+
+  @Option(help: "The largest norm of the mean gradient. (default: any)")
+  var clipGradientNorm: Double?
+
+  @Option(help: help("Keys every random number", defaults.seed))
+  var seed: UInt64?
+}
+
+struct RunOptions: ParsableArguments {
+  @Option(help: "The folder for results. (default: runs/<data>-<number>)")
+  var run: String?
+
+  @Flag(help: "Go on with the run in the folder; start one if there is none.")
+  var resume = false
+
+  @Option(help: "A YAML file of the same names; flags win.")
+  var config: String?
+
+  @Option(help: "Threads of each rank. (default: its share of the cores)")
+  var threads: Int?
+
+  @Option(help: help("Epochs between evaluations", defaults.evaluateEvery))
+  var evaluateEvery: Int?
+
+  @Option(help: help("Epochs between checkpoints", defaults.checkpointEvery))
+  var checkpointEvery: Int?
+
+  @Option(help: "Steps between checkpoints, besides.")
+  var checkpointEverySteps: Int?
+
+  @Option(help: help("How many of the newest checkpoints stay", defaults.keep))
+  var keep: Int?
+}
+
+struct TrainOptions: ParsableArguments {
+  @OptionGroup(title: "Data") var data: DataOptions
+  @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Optimization") var optimization: OptimizationOptions
+  @OptionGroup(title: "Run") var run: RunOptions
+
+  /// The settings, with defaults for what is not given.
+  var configuration: TrainingConfiguration {
+    var settings = TrainingConfiguration()
+    func set<Value>(_ path: WritableKeyPath<TrainingConfiguration, Value>, _ value: Value?) {
+      if let value { settings[keyPath: path] = value }
+    }
+    set(\.data, data.data)
+    settings.testData = data.testData
+    set(\.testFraction, data.testFraction)
+    settings.scale = data.scale
+    set(\.binarize, data.binarize)
+    set(\.hidden, model.hidden?.values)
+    set(\.latent, model.latent)
+    set(\.activation, model.activation)
+    set(\.likelihood, model.likelihood)
+    set(\.gaussianMean, model.gaussianMean)
+    set(\.draws, model.draws)
+    set(\.initializer, model.initializer)
+    set(\.epochs, optimization.epochs)
+    settings.steps = optimization.steps
+    set(\.globalBatchSize, optimization.globalBatchSize)
+    set(\.optimizer, optimization.optimizer)
+    settings.learningRate = optimization.learningRate ?? settings.optimizer.usualLearningRate
+    set(\.learningRateSchedule, optimization.learningRateSchedule)
+    set(\.warmupSteps, optimization.warmupSteps)
+    set(\.momentum, optimization.momentum)
+    set(\.weightDecay, optimization.weightDecay)
+    settings.clipGradientNorm = optimization.clipGradientNorm
+    set(\.seed, optimization.seed)
+    settings.threads = run.threads
+    set(\.evaluateEvery, run.evaluateEvery)
+    set(\.checkpointEvery, run.checkpointEvery)
+    settings.checkpointEverySteps = run.checkpointEverySteps
+    set(\.keep, run.keep)
+    return settings
+  }
+}

@@ -1,0 +1,91 @@
+import ArgumentParser
+import Collectives
+import Foundation
+import Training
+
+/// A command that runs on every rank.
+protocol RankCommand: ParsableCommand {
+  /// Does the work. Collective.
+  mutating func run(on ranks: Agreement) throws
+}
+
+/// The program: finds its ranks, lets them agree on the command, runs it, and ends them together.
+@main
+struct VAEDist: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "vae-dist",
+    abstract: "Trains variational autoencoders, data-parallel over MPI.",
+    discussion: """
+      One process:     vae-dist train
+      Four processes:  mpirun -np 4 vae-dist train --data x.npy --run runs/a
+      Going on:        vae-dist train --run runs/a --resume
+
+      \(ExitStatus.table)
+      """,
+    version: SavedModel.version,
+    subcommands: [TrainCommand.self, EvaluateCommand.self, InspectCommand.self])
+
+  static func main() {
+    let launcher = Launcher(environment: ProcessInfo.processInfo.environment)
+    let communicator: any Communicator
+    do {
+      communicator = try launcher.makeCommunicator()
+    } catch {
+      if (launcher.rank ?? 0) == 0 { complain("Error: \(error)\n") }
+      Foundation.exit(ExitStatus.libraryRefused.rawValue)
+    }
+    Foundation.exit(run(Array(CommandLine.arguments.dropFirst()), on: communicator))
+  }
+
+  // Returns the exit status; every rank returns the same, or none does.
+  private static func run(_ arguments: [String], on communicator: any Communicator) -> Int32 {
+    let ranks = Agreement(communicator) { ExitStatus.of($0) }
+    var status = ExitStatus.done.rawValue
+    do {
+      switch try ranks.onEveryRank({ try parse(arguments) }) {
+      case .text(let text):
+        if communicator.isRoot { say(text) }
+      case .command(var command):
+        try command.run(on: ranks)
+      }
+    } catch let failure as SharedFailure {
+      if communicator.isRoot { complain("Error: \(prefix(failure.rank, communicator))\(failure.message)\n") }
+      status = failure.status
+    } catch {
+      // Only this rank knows: the others wait for it, so all are ended from here.
+      complain("Error: \(prefix(communicator.rank, communicator))\(error)\n")
+      communicator.abort(status: ExitStatus.of(error))
+    }
+    try? communicator.finalize()
+    return status
+  }
+
+  private static func prefix(_ rank: Int?, _ communicator: any Communicator) -> String {
+    guard let rank, communicator.worldSize > 1 else { return "" }
+    return "[rank \(rank) of \(communicator.worldSize)] "
+  }
+
+  private enum Parsed {
+    case text(String)
+    case command(any RankCommand)
+  }
+
+  private static func parse(_ arguments: [String]) throws -> Parsed {
+    do {
+      var command = try parseAsRoot(arguments)
+      if let command = command as? any RankCommand { return .command(command) }
+      try command.run()
+      return .text(helpMessage())
+    } catch {
+      if exitCode(for: error).isSuccess { return .text(fullMessage(for: error)) }
+      throw UsageError(description: usageMessage(for: error, arguments))
+    }
+  }
+
+  // The sentence, and where to read more; not the list of all flags.
+  private static func usageMessage(for error: any Error, _ arguments: [String]) -> String {
+    let names = configuration.subcommands.compactMap { $0.configuration.commandName }
+    let name = arguments.first.flatMap { names.contains($0) ? " \($0)" : nil } ?? ""
+    return "\(message(for: error)); see 'vae-dist\(name) --help'"
+  }
+}

@@ -1,0 +1,40 @@
+import Foundation
+
+/// A line to standard output, at once.
+func say(_ text: String) {
+  FileHandle.standardOutput.write(Data("\(text)\n".utf8))
+}
+
+/// Text to standard error, at once.
+func complain(_ text: String) {
+  FileHandle.standardError.write(Data(text.utf8))
+}
+
+/// A figure in nats, in a column.
+func figure(_ value: Double) -> String { String(format: "%10.3f", value) }
+
+/// 60000 as `60,000`.
+func grouped(_ number: Int) -> String {
+  var text = String(number.magnitude)
+  var index = text.count - 3
+  while index > 0 {
+    text.insert(",", at: text.index(text.startIndex, offsetBy: index))
+    index -= 3
+  }
+  return number < 0 ? "-\(text)" : text
+}
+
+/// Seconds as `42s`, `3m20s` or `2h05m`.
+func duration(_ seconds: Double) -> String {
+  let whole = Int(seconds.rounded())
+  if whole < 60 { return "\(whole)s" }
+  if whole < 3600 { return "\(whole / 60)m" + String(format: "%02ds", whole % 60) }
+  return "\(whole / 3600)h" + String(format: "%02dm", whole / 60 % 60)
+}
+
+/// One object as text that people can read and programs too.
+func jsonText(_ value: some Encodable) throws -> String {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+  return String(decoding: try encoder.encode(value), as: UTF8.self)
+}

@@ -1,0 +1,86 @@
+internal import Layers
+public import TensorKernels
+
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
+/// log of a mean of exponentials, one term at a time, without overflow.
+struct StreamingLogMeanExp {
+  private var largest = -Double.infinity
+  private var sum = 0.0
+  private var count = 0
+
+  mutating func add(_ logarithm: Double) {
+    count += 1
+    if logarithm <= largest {
+      sum += exp(logarithm - largest)
+    } else {
+      sum = sum * exp(largest - logarithm) + 1
+      largest = logarithm
+    }
+  }
+
+  var value: Double { largest + log(sum) - log(Double(count)) }
+}
+
+extension VariationalAutoencoder {
+  /// The importance-weighted bound of one example: log (1/K) Σ_k p(x, z_k) / q(z_k|x), z_k ~ q.
+  ///
+  /// In the mean over draws it lies between the ELBO (K = 1) and log p(x), and rises with K.
+  ///
+  /// - Shape: `data` is `[1, inputs]`; `scratch` lends room for noise, `[capacity * draws, latent]`.
+  /// - Units: nats.
+  /// - Parameters:
+  ///   - data: One example.
+  ///   - example: Its number, which keys the noise.
+  ///   - drawCount: K.
+  ///   - noise: Where the noise comes from.
+  ///   - parameters: The flat parameters.
+  ///   - scratch: Overwritten.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  /// - Source: Burda, Grosse & Salakhutdinov 2016, equation 8.
+  public func importanceWeightedBound(
+    of data: MatrixView, example: UInt32, drawCount: Int, noise: RandomStream,
+    parameters: FloatBuffer, scratch: MatrixView
+  ) throws(KernelError) -> Double {
+    precondition(data.rows == 1 && drawCount > 0, "One example and at least one draw")
+    let posterior = try encode(data, parameters: parameters)
+    var mean = StreamingLogMeanExp()
+    var drawn = 0
+    let capacity = min(scratch.rows, drawFigures.count)
+    while drawn < drawCount {
+      let draws = min(drawCount - drawn, capacity)
+      let noiseRows = scratch.rows(0..<draws)
+      withUnsafePointer(to: example) {
+        noise.fillNormal(
+          noiseRows, examples: UnsafeBufferPointer(start: $0, count: 1), firstDraw: drawn,
+          draws: draws)
+      }
+      try scoreDraws(data, posterior: posterior, noise: noiseRows, parameters: parameters) {
+        mean.add($0)
+      }
+      drawn += draws
+    }
+    return mean.value
+  }
+
+  // log p(x|z) + log p(z) − log q(z|x) of each draw.
+  private func scoreDraws(
+    _ data: MatrixView, posterior: MatrixView, noise: MatrixView, parameters: FloatBuffer,
+    _ body: (Double) -> Void
+  ) throws(KernelError) {
+    let draws = noise.rows
+    let latents = latentRows(draws)
+    reparameterize(
+      posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
+    let decoded = try decoder.forward(latents, parameters: parameters, arena: arena)
+    configuration.likelihood.score(data, parameters: decoded, draws: draws, into: drawFigures)
+    let logLikelihoods = Array(drawFigures[..<draws])
+    logPriorRatio(
+      posterior: posterior, noise: noise, latents: latents, draws: draws, into: drawFigures)
+    for (logLikelihood, logRatio) in zip(logLikelihoods, drawFigures) {
+      body(logLikelihood + logRatio)
+    }
+  }
+}

@@ -1,0 +1,156 @@
+public import Layers
+public import TensorKernels
+
+/// Encoder q(z|x), decoder p(x|z) and the objective that joins them.
+///
+/// `q(z|x) = N(μ(x), σ²(x))`, `z = μ + σ ⊙ ε`, `p(z) = N(0, I)`. Parameters, gradients and noise
+/// are arguments; the model holds the layout, the arena and the planned products. One thread at a
+/// time; for several, several models of one configuration share the flat buffers.
+///
+/// - Source: Kingma & Welling 2014, equations 7 and 10 and appendix C.
+public final class VariationalAutoencoder {
+  /// What the model is.
+  public let configuration: ModelConfiguration
+  /// Where its parameters lie in a flat buffer.
+  public let layout: ParameterLayout
+  /// The most examples of one call.
+  public let capacity: Int
+
+  let encoder: MultilayerPerceptron
+  let decoder: MultilayerPerceptron
+  let arena: Arena
+  private let latentSlot: ArenaSlot
+  private let latentGradientSlot: ArenaSlot
+  private let posteriorGradientSlot: ArenaSlot
+  let drawFigures: UnsafeMutableBufferPointer<Double>  // [capacity * draws], nats
+  let exampleFigures: UnsafeMutableBufferPointer<Double>  // [capacity], nats
+
+  /// Plans the layers and allocates every activation.
+  ///
+  /// - Parameters:
+  ///   - configuration: What the model is.
+  ///   - capacity: The most examples of one call.
+  public init(_ configuration: ModelConfiguration, capacity: Int) {
+    self.configuration = configuration
+    self.capacity = capacity
+    let draws = configuration.draws
+    var layout = ParameterLayout()
+    var plan = ArenaPlan()
+    encoder = MultilayerPerceptron(
+      path: "encoder", inputs: configuration.inputs, hidden: configuration.hidden,
+      heads: ["mean", "log_variance"], outputs: 2 * configuration.latent,
+      activation: configuration.activation, capacity: capacity, layout: &layout, plan: &plan)
+    decoder = MultilayerPerceptron(
+      path: "decoder", inputs: configuration.latent, hidden: configuration.hidden.reversed(),
+      heads: configuration.likelihood.heads,
+      outputs: configuration.likelihood.heads.count * configuration.inputs,
+      activation: configuration.activation, capacity: capacity * draws, layout: &layout,
+      plan: &plan)
+    latentSlot = plan.reserve(capacity: capacity * draws, columns: configuration.latent)
+    latentGradientSlot = plan.reserve(capacity: capacity * draws, columns: configuration.latent)
+    posteriorGradientSlot = plan.reserve(capacity: capacity, columns: 2 * configuration.latent)
+    self.layout = layout
+    arena = Arena(plan)
+    drawFigures = .allocate(capacity: capacity * draws)
+    exampleFigures = .allocate(capacity: capacity)
+    drawFigures.initialize(repeating: 0)
+    exampleFigures.initialize(repeating: 0)
+  }
+
+  deinit {
+    drawFigures.deallocate()
+    exampleFigures.deallocate()
+  }
+
+  /// The memory for activations, in bytes.
+  public var activationByteCount: Int { arena.byteCount }
+
+  /// Room for `rows` latents.
+  func latentRows(_ rows: Int) -> MatrixView { arena.matrix(latentSlot, rows: rows) }
+
+  /// Means and log variances of q(z|x).
+  ///
+  /// - Shape: `data` is `[examples, inputs]`; the result is `[examples, 2 * latent]`, in the arena
+  ///   until the next call.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  public func encode(
+    _ data: MatrixView, parameters: FloatBuffer
+  ) throws(KernelError) -> MatrixView {
+    try encoder.forward(data, parameters: parameters, arena: arena)
+  }
+
+  /// The ELBO of these examples.
+  ///
+  /// - Shape: `data` is `[examples, inputs]`; `noise` is `[examples * draws, latent]`, the draws of
+  ///   an example together.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  public func elbo(
+    of data: MatrixView, noise: MatrixView, parameters: FloatBuffer
+  ) throws(KernelError) -> ELBO {
+    try forward(data, noise: noise, parameters: parameters, needsGradient: false).elbo
+  }
+
+  /// The ELBO of these examples, and the gradient of its negative, summed over the examples.
+  ///
+  /// The SGVB estimator: the expectation over q is the mean over `draws` draws, the KL divergence
+  /// is exact.
+  ///
+  /// - Shape: `data` is `[examples, inputs]`; `noise` is `[examples * draws, latent]`.
+  /// - Parameters:
+  ///   - data: The examples.
+  ///   - noise: ε, standard normal.
+  ///   - parameters: The flat parameters.
+  ///   - gradient: The flat buffer that receives the gradient.
+  ///   - accumulates: Whether the gradient is added instead.
+  /// - Returns: Sums over the examples.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  public func addGradient(
+    of data: MatrixView, noise: MatrixView, parameters: FloatBuffer, to gradient: FloatBuffer,
+    accumulates: Bool
+  ) throws(KernelError) -> ELBO {
+    let pass = try forward(data, noise: noise, parameters: parameters, needsGradient: true)
+    let draws = configuration.draws
+    // log p(x|z): `pass.decoded` now holds its negative gradient, 1 / draws included.
+    let latentGradient = arena.matrix(latentGradientSlot, rows: pass.latents.rows)
+    try decoder.backward(
+      pass.decoded, input: pass.latents, parameters: parameters, parameterGradient: gradient,
+      accumulates: accumulates, arena: arena, inputGradient: latentGradient)
+    // z = μ + σ ⊙ ε, and the KL divergence
+    let posteriorGradient = arena.matrix(posteriorGradientSlot, rows: data.rows)
+    reparameterizeBackward(
+      latentGradient: latentGradient, posterior: pass.posterior, noise: noise, draws: draws,
+      into: posteriorGradient)
+    try encoder.backward(
+      posteriorGradient, input: data, parameters: parameters, parameterGradient: gradient,
+      accumulates: accumulates, arena: arena, inputGradient: nil)
+    return pass.elbo
+  }
+
+  private struct Pass {
+    let elbo: ELBO
+    let posterior: MatrixView  // [examples, 2 * latent]
+    let latents: MatrixView  // [examples * draws, latent]
+    let decoded: MatrixView  // [examples * draws, heads * inputs], or its gradient
+  }
+
+  private func forward(
+    _ data: MatrixView, noise: MatrixView, parameters: FloatBuffer, needsGradient: Bool
+  ) throws(KernelError) -> Pass {
+    let draws = configuration.draws
+    precondition(
+      data.columns == configuration.inputs && noise.rows == data.rows * draws,
+      "Data \(data.shape) and noise \(noise.shape) do not fit \(configuration)")
+    let posterior = try encode(data, parameters: parameters)
+    let latents = latentRows(noise.rows)
+    reparameterize(
+      posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
+    let decoded = try decoder.forward(latents, parameters: parameters, arena: arena)
+    configuration.likelihood.score(
+      data, parameters: decoded, draws: draws, scale: 1 / Float(draws), into: drawFigures,
+      gradient: needsGradient ? decoded : nil)
+    let elbo = ELBO(
+      reconstructionLogLikelihoodSum: drawFigures[..<noise.rows].reduce(0, +) / Double(draws),
+      klDivergenceSum: exampleFigures[..<data.rows].reduce(0, +), exampleCount: data.rows)
+    return Pass(elbo: elbo, posterior: posterior, latents: latents, decoded: decoded)
+  }
+}
