@@ -73,6 +73,33 @@ let package = Package(
         argumentParser, yams,
       ],
       swiftSettings: swiftSettings),
+
+    // MARK: Tests
+    .target(
+      name: "TestSupport", dependencies: ["VAEObjective", "Layers", "TensorKernels"],
+      path: "Tests/TestSupport"),
+    .executableTarget(
+      name: "rank-program", dependencies: ["Collectives"], path: "Tests/RankProgram"),
+    .testTarget(
+      name: "TensorKernelsTests", dependencies: ["TensorKernels", "CKernels", "TestSupport"]),
+    .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "rank-program", "TestSupport"]),
+    .testTarget(name: "LayersTests", dependencies: ["Layers", "TensorKernels", "TestSupport"]),
+    .testTarget(
+      name: "DataLoadingTests", dependencies: ["DataLoading", "TensorKernels", "TestSupport"]),
+    .testTarget(name: "CheckpointingTests", dependencies: ["Checkpointing", "TestSupport"]),
+    .testTarget(
+      name: "VAEObjectiveTests",
+      dependencies: ["VAEObjective", "Layers", "TensorKernels", "Checkpointing", "TestSupport"]),
+    .testTarget(
+      name: "TrainingTests",
+      dependencies: [
+        "Training", "VAEObjective", "TensorKernels", "DataLoading", "Checkpointing", "Collectives",
+        "TestSupport",
+      ]),
+    .testTarget(
+      name: "MultiRankTests", dependencies: ["VAEDistCommand", "Checkpointing", "Training", "TestSupport"]),
+    .testTarget(
+      name: "EndToEndTests", dependencies: ["VAEDistCommand", "Checkpointing", "Training", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

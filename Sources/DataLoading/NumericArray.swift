@@ -59,7 +59,10 @@ public struct NumericArray: Sendable {
   private static func inflate(_ path: String) throws(DataError) -> NumericArray {
     let reader = try GzipReader(path: path)
     var contents = try reader.read(upTo: 1 << 16)
-    let header = try ArrayHeader(parsing: ByteStorage(copying: contents).bytes, path: path)
+    let start = ByteStorage(copying: contents)
+    let header = try withExtendedLifetime(start) { () throws(DataError) in
+      try ArrayHeader(parsing: start.bytes, path: path)
+    }
     let promised = header.dataOffset + header.dataByteCount
     // One byte more than promised would show that there is more.
     if contents.count <= promised {

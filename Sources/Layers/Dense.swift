@@ -103,6 +103,6 @@ public final class Dense {
 
   // Stored [inputs, outputs]: the transpose of what files show.
   private func weightMatrix(in flat: FloatBuffer) -> MatrixView {
-    MatrixView(base: flat.base + weights, rows: inputs, columns: outputs)
+    flat.matrix(rows: inputs, columns: outputs, offset: weights)
   }
 }

@@ -37,7 +37,7 @@ public final class Arena {
   public func matrix(_ slot: ArenaSlot, rows: Int) -> MatrixView {
     precondition(
       rows <= slot.capacity, "A slot of \(slot.capacity) rows cannot hold \(rows) rows")
-    return MatrixView(base: buffer.base + slot.offset, rows: rows, columns: slot.columns)
+    return buffer.matrix(rows: rows, columns: slot.columns, offset: slot.offset)
   }
 
   /// The memory in bytes.

@@ -42,12 +42,10 @@ public final class FloatBuffer {
     UnsafeMutableBufferPointer(start: base, count: count)
   }
 
-  /// All elements as one matrix.
+  /// Elements from `offset` on as a matrix.
   ///
-  /// - Shape: `[rows, columns]`, row-major; `rows * columns` must not exceed ``count``.
-  public func matrix(rows: Int, columns: Int) -> MatrixView {
-    precondition(
-      rows * columns <= count, "Cannot view \(count) elements as [\(rows), \(columns)]")
-    return MatrixView(base: base, rows: rows, columns: columns)
+  /// - Shape: `[rows, columns]`, row-major; it must lie within the buffer.
+  public func matrix(rows: Int, columns: Int, offset: Int = 0) -> MatrixView {
+    MatrixView(self, offset: offset, rows: rows, columns: columns)
   }
 }

@@ -1,7 +1,7 @@
-/// A dense row-major matrix somewhere in a ``FloatBuffer``; it owns nothing.
+/// A dense row-major matrix somewhere in a ``FloatBuffer``, which it keeps alive.
 ///
-/// The buffer must outlive the view. Views are how layers and kernels name their operands: each
-/// kernel checks the extents before it touches the memory.
+/// Views are how layers and kernels name their operands: each kernel checks the extents before it
+/// touches the memory.
 public struct MatrixView {
   /// Element [0, 0].
   public let base: UnsafeMutablePointer<Float>
@@ -10,10 +10,15 @@ public struct MatrixView {
   /// The second extent; neighbours in memory.
   public let columns: Int
 
-  /// A view of `rows * columns` elements from `base` on.
-  public init(base: UnsafeMutablePointer<Float>, rows: Int, columns: Int) {
-    precondition(rows >= 0 && columns >= 0, "A matrix cannot be [\(rows), \(columns)]")
-    self.base = base
+  private let owner: FloatBuffer
+
+  /// A view of `rows * columns` elements of a buffer, from `offset` on.
+  init(_ owner: FloatBuffer, offset: Int, rows: Int, columns: Int) {
+    precondition(
+      rows >= 0 && columns >= 0 && offset >= 0 && offset + rows * columns <= owner.count,
+      "Cannot view \(owner.count) elements from \(offset) as [\(rows), \(columns)]")
+    self.owner = owner
+    base = owner.base + offset
     self.rows = rows
     self.columns = columns
   }
@@ -38,7 +43,8 @@ public struct MatrixView {
       range.lowerBound >= 0 && range.upperBound <= rows,
       "Rows \(range) are outside [\(rows), \(columns)]")
     return MatrixView(
-      base: base + range.lowerBound * columns, rows: range.count, columns: columns)
+      owner, offset: base - owner.base + range.lowerBound * columns, rows: range.count,
+      columns: columns)
   }
 
   /// The extents as they are written in messages.

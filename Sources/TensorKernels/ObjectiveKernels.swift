@@ -117,7 +117,7 @@ public func logPriorRatio(
   guard let figures = logRatio.baseAddress else { return }
   precondition(logRatio.count >= latents.rows, "Too little room for the ratios")
   vd_kernel_log_prior_ratio(
-    posterior.rows, latents.columns, draws, posterior.base, noise.base, latents.base, figures)
+    latents.rows, latents.columns, draws, posterior.base, noise.base, latents.base, figures)
 }
 
 private func check(

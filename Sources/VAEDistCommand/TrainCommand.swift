@@ -19,7 +19,6 @@ struct TrainCommand: RankCommand {
     let communicator = ranks.communicator
     let given = try ranks.onEveryRank { try Self.flags(of: options) }
     try ranks.requireEqual([
-      ("the flags", given.filter { !$0.hasPrefix("--threads") }.joined(separator: " ")),
       ("--run", options.run.run ?? "default"), ("--resume", "\(options.run.resume)"),
     ])
     let folder = try chooseFolder(communicator)

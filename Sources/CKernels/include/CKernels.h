@@ -76,8 +76,8 @@ void vd_kernel_reparameterize_backward(size_t rows, size_t latents, size_t draws
                                        const float *posterior, const float *noise,
                                        const float *latent_gradient, float *posterior_gradient);
 
-/// log N(z; 0, I) − log N(z; mean, variance) for each row of latents, from the noise that made it:
-/// Σ_j ½ (noise² + log variance − z²).
+/// log N(z; 0, I) − log N(z; mean, variance) for each of `rows` rows of latents, from the noise that
+/// made it: Σ_j ½ (noise² + log variance − z²). Row r belongs to row r / draws of `posterior`.
 void vd_kernel_log_prior_ratio(size_t rows, size_t latents, size_t draws, const float *posterior,
                                const float *noise, const float *latent_values, double *log_ratio);
 

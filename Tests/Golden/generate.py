@@ -1,0 +1,145 @@
+"""Writes the golden files: what PyTorch and NumPy make of small inputs.
+
+    python3 -m venv .venv && .venv/bin/pip install torch==2.15.0 numpy==2.4.6 safetensors==0.8.0
+    .venv/bin/python generate.py
+
+Tests read the files and need no Python. Each file is one safetensors (or NPY) file; names of tensors
+are those of our own checkpoints, with a prefix that says what they are.
+"""
+
+import hashlib
+import pathlib
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+HERE = pathlib.Path(__file__).parent
+METADATA = {
+    "python": sys.version.split()[0],
+    "torch": torch.__version__,
+    "numpy": np.__version__,
+    "script": hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest(),
+}
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "gelu": F.gelu, "elu": F.elu}
+
+
+def layer_sizes(inputs, hidden, latent, heads):
+    """Names and shapes in the order in which the program lays them out."""
+    encoder, decoder, width = [], [], inputs
+    for number, size in enumerate(hidden):
+        encoder.append((f"encoder.{number}", size, width))
+        width = size
+    encoder += [("encoder.mean", latent, width), ("encoder.log_variance", latent, width)]
+    width = latent
+    for number, size in enumerate(reversed(hidden)):
+        decoder.append((f"decoder.{number}", size, width))
+        width = size
+    return encoder + decoder + [(f"decoder.{head}", inputs, width) for head in heads]
+
+
+def forward(p, x, noise, hidden, activation, likelihood):
+    """ELBO parts, summed over the batch; noise is [batch, draws, latent]."""
+    act = ACTIVATIONS[activation]
+    line = lambda name, value: F.linear(value, p[name + ".weight"], p[name + ".bias"])
+    h = x
+    for number in range(len(hidden)):
+        h = act(line(f"encoder.{number}", h))
+    mean, log_variance = line("encoder.mean", h), line("encoder.log_variance", h)
+    z = mean[:, None] + torch.exp(0.5 * log_variance)[:, None] * noise
+    h = z
+    for number in range(len(hidden)):
+        h = act(line(f"decoder.{number}", h))
+    target = x[:, None].expand(-1, noise.shape[1], -1)
+    if likelihood == "bernoulli":
+        decoded = line("decoder.logits", h)
+        reconstruction = -F.binary_cross_entropy_with_logits(decoded, target, reduction="none")
+    else:
+        m, v = line("decoder.mean", h), line("decoder.log_variance", h)
+        decoded = torch.cat([m, v], -1)
+        if likelihood == "gaussian-sigmoid":
+            m = torch.sigmoid(m)
+        reconstruction = torch.distributions.Normal(m, torch.exp(0.5 * v)).log_prob(target)
+    reconstruction = reconstruction.sum(-1).mean(1).sum()
+    posterior = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance))
+    prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    kl = torch.distributions.kl_divergence(posterior, prior).sum()
+    return reconstruction, kl, mean, log_variance, decoded
+
+
+def model_case(name, *, inputs, hidden, latent, activation, likelihood, draws, seed):
+    torch.manual_seed(seed)
+    heads = ["logits"] if likelihood == "bernoulli" else ["mean", "log_variance"]
+    batch = 6
+    x = torch.rand(batch, inputs)
+    noise = torch.randn(batch, draws, latent)
+    p = {}
+    for path, outputs, fan_in in layer_sizes(inputs, hidden, latent, heads):
+        p[path + ".weight"] = torch.randn(outputs, fan_in) / fan_in**0.5
+        p[path + ".bias"] = 0.1 * torch.randn(outputs)
+    p = {k: v.requires_grad_() for k, v in p.items()}
+    out = {"data": x, "noise": noise.reshape(batch * draws, latent)}
+    out |= {f"parameters.{k}": v.detach().clone() for k, v in p.items()}
+    reconstruction, kl, mean, log_variance, decoded = forward(
+        p, x, noise, hidden, activation, likelihood
+    )
+    (kl - reconstruction).backward()
+    out |= {f"gradient.{k}": v.grad.clone() for k, v in p.items()}
+    out["posterior"] = torch.cat([mean, log_variance], -1).detach()
+    out["decoded"] = decoded.detach().reshape(batch * draws, -1).contiguous()
+    out["elbo"] = torch.stack([reconstruction, kl]).detach()
+    start = {k: v.detach().clone() for k, v in p.items()}
+    optimizers = {
+        "adam": lambda q: torch.optim.Adam(q, 1e-2, weight_decay=0.01),
+        "adamw": lambda q: torch.optim.AdamW(q, 1e-2, weight_decay=0.01),
+        "adagrad": lambda q: torch.optim.Adagrad(q, 1e-2, weight_decay=0.01),
+        "sgd": lambda q: torch.optim.SGD(q, 1e-3, momentum=0.9, weight_decay=0.01),
+    }
+    for kind, make in optimizers.items():
+        q = {k: v.clone().requires_grad_() for k, v in start.items()}
+        optimizer = make(list(q.values()))
+        for step in range(10):
+            optimizer.zero_grad()
+            reconstruction, kl, *_ = forward(q, x, noise, hidden, activation, likelihood)
+            ((kl - reconstruction) / batch).backward()
+            optimizer.step()
+            if step in (0, 9):
+                out |= {f"{kind}.{step + 1}.{k}": v.detach().clone() for k, v in q.items()}
+    save_file({k: v.contiguous() for k, v in out.items()}, HERE / f"{name}.safetensors", METADATA)
+
+
+def arrays():
+    """One small NPY file for each number format, order and version that NumPy writes."""
+    base = np.arange(24).reshape(4, 3, 2)
+    for kind in ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]:
+        for order in "<>":
+            dtype = np.dtype(order + kind) if kind[1] != "1" else np.dtype(kind)
+            values = base.astype(dtype)
+            if kind[0] == "f":
+                values = values / 8
+            label = "big" if order == ">" else "little"
+            np.save(HERE / f"npy/{kind}-{label}.npy", values.astype(dtype))
+    np.save(HERE / "npy/fortran.npy", np.asfortranarray(base.astype("<f4")))
+    np.save(HERE / "npy/boolean.npy", base % 2 == 1)
+    for version in [(2, 0), (3, 0)]:
+        with open(HERE / f"npy/version-{version[0]}.npy", "wb") as file:
+            np.lib.format.write_array(file, base.astype("<f4"), version)
+    np.save(HERE / "npy/object.npy", np.array([[1, "a"]], dtype=object), allow_pickle=True)
+    np.save(HERE / "npy/structured.npy", np.zeros((2, 2), dtype=[("a", "<f4"), ("b", "<i4")]))
+    np.save(HERE / "npy/complex.npy", np.zeros((2, 2), dtype="<c8"))
+
+
+if __name__ == "__main__":
+    (HERE / "npy").mkdir(exist_ok=True)
+    arrays()
+    common = dict(inputs=11, latent=3)
+    model_case("bernoulli-tanh", hidden=[7, 5], activation="tanh", likelihood="bernoulli",
+               draws=1, seed=1, **common)
+    model_case("gaussian-relu", hidden=[8], activation="relu", likelihood="gaussian",
+               draws=2, seed=2, **common)
+    model_case("gaussian-sigmoid-gelu", hidden=[6], activation="gelu",
+               likelihood="gaussian-sigmoid", draws=1, seed=3, **common)
+    model_case("bernoulli-linear", hidden=[], activation="elu", likelihood="bernoulli", draws=3,
+               seed=4, **common)

@@ -1,0 +1,85 @@
+import Layers
+import TensorKernels
+import TestSupport
+import Testing
+import VAEObjective
+
+@Suite struct CPUReplicaTests {
+  static let configuration = ModelConfiguration(
+    inputs: 17, hidden: [12], latent: 4, activation: .tanh, likelihood: .bernoulli, draws: 2)
+
+  static func replica(threads: Int, capacity: Int = 40) -> CPUReplica {
+    let replica = CPUReplica(
+      configuration, capacity: capacity, groupCapacity: 10, threadCount: threads)
+    Initializer.glorotUniform.fill(replica.parameters, layout: replica.layout, seed: 3)
+    return replica
+  }
+
+  static func withBatch<Result>(
+    _ count: Int, _ body: (ExampleBatch) throws -> Result
+  ) rethrows -> Result {
+    var random = TestRandom(seed: 1)
+    let values = FloatBuffer(random.uniform(40 * 17, in: 0...1))
+    return try (0..<UInt32(count)).map { 100 + $0 }.withUnsafeBufferPointer {
+      try body(ExampleBatch(indices: $0, values: values.matrix(rows: count, columns: 17)))
+    }
+  }
+
+  static let noise = RandomStream(seed: 8, purpose: .trainingNoise, time: 2)
+
+  @Test(arguments: [1, 2, 3, 5], [0, 1, 2, 7, 40]) func threadsDoNotChangeTheSum(
+    threads: Int, examples: Int
+  ) throws {
+    let one = Self.replica(threads: 1)
+    let many = Self.replica(threads: threads)
+    let (first, second) = try Self.withBatch(examples) { batch in
+      (
+        try one.computeGradient(of: batch, noise: Self.noise),
+        try many.computeGradient(of: batch, noise: Self.noise)
+      )
+    }
+    #expect(first.exampleCount == examples)
+    #expect(second.exampleCount == examples)
+    #expect(
+      abs(first.reconstructionLogLikelihoodSum - second.reconstructionLogLikelihoodSum) < 1e-3)
+    #expect(abs(first.klDivergenceSum - second.klDivergenceSum) < 1e-4)
+    expectClose(many.gradient.values, one.gradient.values, within: 1e-5)
+  }
+
+  @Test func manyStepsOnManyThreadsAgree() throws {
+    // A race between turns would show in one of a thousand.
+    let replica = Self.replica(threads: 3)
+    try Self.withBatch(12) { batch in
+      _ = try replica.computeGradient(of: batch, noise: Self.noise)
+      let first = replica.gradient.values
+      for _ in 0..<1000 {
+        _ = try replica.computeGradient(of: batch, noise: Self.noise)
+        #expect(replica.gradient.values == first)
+      }
+    }
+  }
+
+  @Test(arguments: [1, 2, 3]) func scoresOfAGroupDependOnTheGroupAlone(threads: Int) throws {
+    let replica = Self.replica(threads: threads)
+    let groups = [0..<10, 10..<20, 20..<23]
+    let together = try Self.withBatch(23) {
+      try replica.score($0, groups: groups, noise: Self.noise)
+    }
+    let alone = try Self.withBatch(23) { batch in
+      try groups.map { try Self.replica(threads: 1).score(batch, groups: [$0], noise: Self.noise)[0] }
+    }
+    #expect(together == alone)
+    #expect(together.map(\.exampleCount) == [10, 10, 3])
+  }
+
+  @Test func importanceWeightedBoundsDoNotDependOnThreads() throws {
+    let bounds = try [1, 2, 3].map { threads in
+      try Self.withBatch(5) {
+        try Self.replica(threads: threads).importanceWeightedBounds(
+          $0, drawCount: 30, noise: Self.noise)
+      }
+    }
+    // Draws are cut into pieces by the capacity, which the number of threads changes.
+    for other in bounds { expectClose(other, bounds[0], within: 1e-6) }
+  }
+}

@@ -1,0 +1,125 @@
+import Checkpointing
+import TensorKernels
+import TestSupport
+import Testing
+import VAEObjective
+
+/// Activations, gradients, ELBO parts and optimizer steps of PyTorch, from files.
+@Suite struct GoldenTests {
+  struct Case: Sendable, CustomTestStringConvertible {
+    let file: String
+    let configuration: ModelConfiguration
+    var testDescription: String { file }
+  }
+
+  static let cases = [
+    Case(
+      file: "bernoulli-tanh",
+      configuration: ModelConfiguration(
+        inputs: 11, hidden: [7, 5], latent: 3, activation: .tanh, likelihood: .bernoulli)),
+    Case(
+      file: "gaussian-relu",
+      configuration: ModelConfiguration(
+        inputs: 11, hidden: [8], latent: 3, activation: .relu,
+        likelihood: .gaussian(sigmoidMean: false), draws: 2)),
+    Case(
+      file: "gaussian-sigmoid-gelu",
+      configuration: ModelConfiguration(
+        inputs: 11, hidden: [6], latent: 3, activation: .gelu,
+        likelihood: .gaussian(sigmoidMean: true))),
+    Case(
+      file: "bernoulli-linear",
+      configuration: ModelConfiguration(
+        inputs: 11, hidden: [], latent: 3, activation: .elu, likelihood: .bernoulli, draws: 3)),
+  ]
+
+  static let examples = 6
+
+  /// A golden file, and a model with its parameters.
+  struct Setup {
+    let file: SafetensorsFile
+    let harness: ModelHarness
+    let data: FloatBuffer
+    let noise: FloatBuffer
+    let x: MatrixView
+    let e: MatrixView
+
+    init(_ test: Case) throws {
+      file = try SafetensorsFile(path: golden("\(test.file).safetensors"))
+      let configuration = test.configuration
+      harness = ModelHarness(configuration, capacity: GoldenTests.examples)
+      let rows = GoldenTests.examples * configuration.draws
+      data = FloatBuffer(
+        try file.floats(named: "data", shape: [GoldenTests.examples, 11]).map(Double.init))
+      noise = FloatBuffer(try file.floats(named: "noise", shape: [rows, 3]).map(Double.init))
+      x = data.matrix(rows: GoldenTests.examples, columns: 11)
+      e = noise.matrix(rows: rows, columns: 3)
+      for tensor in harness.model.layout.tensors {
+        tensor.write(
+          try file.floats(named: "parameters.\(tensor.name)", shape: tensor.shape),
+          into: harness.parameters)
+      }
+    }
+  }
+
+  @Test(arguments: cases) func activationsGradientsAndELBO(_ test: Case) throws {
+    let setup = try Setup(test)
+    let (file, model) = (setup.file, setup.harness.model)
+    let posterior = try model.encode(setup.x, parameters: setup.harness.parameters)
+    expectClose(
+      posterior.elements, try file.floats(named: "posterior", shape: [Self.examples, 6]),
+      within: 1e-6, "posterior")
+    let elbo = try model.addGradient(
+      of: setup.x, noise: setup.e, parameters: setup.harness.parameters,
+      to: setup.harness.gradient, accumulates: false)
+    let parts = try file.floats(named: "elbo", shape: [2])
+    expectClose(
+      [elbo.reconstructionLogLikelihoodSum, elbo.klDivergenceSum], parts, within: 1e-6, "ELBO")
+    for tensor in model.layout.tensors {
+      expectClose(
+        tensor.read(from: setup.harness.gradient),
+        try file.floats(named: "gradient.\(tensor.name)", shape: tensor.shape), within: 1e-5,
+        tensor.name)
+    }
+  }
+
+  @Test(arguments: cases, ["adam", "adamw", "adagrad", "sgd"])
+  func tenOptimizerSteps(_ test: Case, optimizer: String) throws {
+    let setup = try Setup(test)
+    let harness = setup.harness
+    let states = (0..<2).map { _ in FloatBuffer(count: harness.parameters.count) }
+    for step in 1...10 {
+      _ = try harness.model.addGradient(
+        of: setup.x, noise: setup.e, parameters: harness.parameters, to: harness.gradient,
+        accumulates: false)
+      let scale = 1 / Float(Self.examples)
+      switch optimizer {
+      case "adam", "adamw":
+        AdamUpdate(
+          gradientScale: scale, learningRate: 1e-2, step: step, weightDecay: 0.01,
+          decouplesDecay: optimizer == "adamw"
+        ).apply(
+          to: harness.parameters, gradient: harness.gradient, firstMoment: states[0],
+          secondMoment: states[1])
+      case "adagrad":
+        adagradUpdate(
+          parameters: harness.parameters, gradient: harness.gradient, squaredSum: states[0],
+          gradientScale: scale, learningRate: 1e-2, weightDecay: 0.01)
+      default:
+        momentumUpdate(
+          parameters: harness.parameters, gradient: harness.gradient, velocity: states[0],
+          gradientScale: scale, learningRate: 1e-3, momentum: 0.9, weightDecay: 0.01)
+      }
+      guard step == 1 || step == 10 else { continue }
+      for tensor in harness.model.layout.tensors {
+        // Adam divides by a gradient's own size, so a rounding error of a small gradient becomes
+        // one of the step: 10⁻² per step at worst, relative to parameters of size one.
+        expectClose(
+          tensor.read(from: harness.parameters),
+          try setup.file.floats(
+            named: "\(optimizer).\(step).\(tensor.name)", shape: tensor.shape),
+          within: 2e-5, "\(tensor.name) after step \(step)")
+      }
+    }
+  }
+}
