@@ -82,7 +82,8 @@ let package = Package(
       name: "rank-program", dependencies: ["Collectives"], path: "Tests/RankProgram"),
     .testTarget(
       name: "TensorKernelsTests", dependencies: ["TensorKernels", "CKernels", "TestSupport"]),
-    .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "rank-program", "TestSupport"]),
+    .testTarget(
+      name: "CollectivesTests", dependencies: ["Collectives", "rank-program", "TestSupport"]),
     .testTarget(name: "LayersTests", dependencies: ["Layers", "TensorKernels", "TestSupport"]),
     .testTarget(
       name: "DataLoadingTests", dependencies: ["DataLoading", "TensorKernels", "TestSupport"]),
@@ -97,9 +98,11 @@ let package = Package(
         "TestSupport",
       ]),
     .testTarget(
-      name: "MultiRankTests", dependencies: ["VAEDistCommand", "Checkpointing", "Training", "TestSupport"]),
+      name: "MultiRankTests",
+      dependencies: ["VAEDistCommand", "Checkpointing", "Training", "TestSupport"]),
     .testTarget(
-      name: "EndToEndTests", dependencies: ["VAEDistCommand", "Checkpointing", "Training", "TestSupport"]),
+      name: "EndToEndTests",
+      dependencies: ["VAEDistCommand", "Checkpointing", "Training", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

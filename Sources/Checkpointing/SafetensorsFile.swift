@@ -165,7 +165,9 @@ public struct SafetensorsFile {
           name: name, type: entry.type, shape: entry.shape,
           bytes: start + entry.offsets[0]..<start + entry.offsets[1]))
     }
-    entries.sort { ($0.bytes.lowerBound, $0.bytes.upperBound) < ($1.bytes.lowerBound, $1.bytes.upperBound) }
+    entries.sort {
+      ($0.bytes.lowerBound, $0.bytes.upperBound) < ($1.bytes.lowerBound, $1.bytes.upperBound)
+    }
     var end = start
     for entry in entries {
       guard entry.bytes.lowerBound == end else {

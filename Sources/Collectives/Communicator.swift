@@ -22,13 +22,16 @@ public protocol Communicator: AnyObject, Sendable {
   ///   - values: As many on every rank.
   ///   - operation: How two ranks' elements are combined.
   /// - Throws: ``CollectiveError`` with MPI's own text.
-  func allReduce(_ values: UnsafeMutableBufferPointer<Float>, _ operation: ReduceOperation)
+  func allReduce(
+    _ values: UnsafeMutableBufferPointer<Float>, _ operation: ReduceOperation)
     throws(CollectiveError)
   /// Combines elements over all ranks, in place. Afterwards every rank holds the same values.
-  func allReduce(_ values: UnsafeMutableBufferPointer<Double>, _ operation: ReduceOperation)
+  func allReduce(
+    _ values: UnsafeMutableBufferPointer<Double>, _ operation: ReduceOperation)
     throws(CollectiveError)
   /// Combines elements over all ranks, in place. Afterwards every rank holds the same values.
-  func allReduce(_ values: UnsafeMutableBufferPointer<Int64>, _ operation: ReduceOperation)
+  func allReduce(
+    _ values: UnsafeMutableBufferPointer<Int64>, _ operation: ReduceOperation)
     throws(CollectiveError)
 
   /// Sends the root's bytes to every rank, in place; the count is the same on every rank.

@@ -1,4 +1,5 @@
 internal import CCollectives
+
 #if canImport(Glibc)
 internal import Glibc
 #endif

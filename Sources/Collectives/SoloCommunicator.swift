@@ -2,7 +2,9 @@
 internal import Glibc
 #endif
 
-/// The group of one: local mode. No MPI call is made, and MPI need not be able to start.
+/// The group of one: local mode.
+///
+/// No MPI call is made, and MPI need not be able to start.
 public final class SoloCommunicator: Communicator {
   /// Always 0.
   public let rank = 0

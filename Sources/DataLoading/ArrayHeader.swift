@@ -6,7 +6,9 @@ struct ArrayHeader: Equatable {
   var isColumnMajor: Bool
   var dataOffset: Int
 
-  /// Bytes of all elements. Checked for overflow when the header was made.
+  /// Bytes of all elements.
+  ///
+  /// Checked for overflow when the header was made.
   var dataByteCount: Int { shape.reduce(type.byteCount, *) }
 
   /// A header whose extents can be multiplied.
@@ -56,7 +58,8 @@ struct ArrayHeader: Equatable {
 ///     1        number of axes
 ///     4 each   extents, big-endian
 ///     rest     elements, big-endian, last axis fastest
-func parseIDXHeader(_ bytes: UnsafeRawBufferPointer, path: String) throws(DataError) -> ArrayHeader {
+func parseIDXHeader(_ bytes: UnsafeRawBufferPointer, path: String) throws(DataError) -> ArrayHeader
+{
   let types: [UInt8: ElementType] = [
     0x08: .uint8, 0x09: .int8, 0x0b: .int16, 0x0c: .int32, 0x0d: .float32, 0x0e: .float64,
   ]

@@ -40,6 +40,7 @@ public final class BatchReader {
   /// - Parameters:
   ///   - indices: Which examples.
   ///   - epoch: The epoch, for dynamic binarization; nil for evaluation, which always draws alike.
+  /// - Returns: The examples in the order of `indices`.
   public func read(_ indices: UnsafeBufferPointer<UInt32>, epoch: Int?) -> MatrixView {
     let batch = values.matrix(rows: indices.count, columns: examples.width)
     examples.read(indices, into: batch)

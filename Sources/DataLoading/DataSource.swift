@@ -67,7 +67,9 @@ public struct DataSource: Sendable {
   }
 
   // The names under which MNIST and its successors are found, and our own.
-  private static let trainNames = ["train-images-idx3-ubyte", "train-images.idx3-ubyte", "train.npy"]
+  private static let trainNames = [
+    "train-images-idx3-ubyte", "train-images.idx3-ubyte", "train.npy",
+  ]
   private static let testNames = ["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte", "test.npy"]
 
   private static func openFolder(_ folder: String) throws(DataError) -> DataSource {

@@ -48,7 +48,7 @@ public struct EpochSampler: Sendable {
   /// A rank's part of a range: contiguous, and at most one longer than any other rank's.
   public static func slice(of range: Range<Int>, rank: Int, worldSize: Int) -> Range<Int> {
     precondition(rank >= 0 && rank < worldSize, "Rank \(rank) is outside 0..<\(worldSize)")
-    return range.lowerBound + range.count * rank / worldSize
-      ..< range.lowerBound + range.count * (rank + 1) / worldSize
+    return range.lowerBound + range.count * rank / worldSize..<range.lowerBound + range.count
+      * (rank + 1) / worldSize
   }
 }

@@ -1,6 +1,8 @@
 public import TensorKernels
 
-/// Which part of the data a set of examples is. Raw values key random numbers: never change them.
+/// Which part of the data a set of examples is.
+///
+/// Raw values key random numbers: never change them.
 public enum Split: String, Sendable, CaseIterable {
   case train
   case test
@@ -60,6 +62,7 @@ public struct Examples: Sendable {
   ///   - testFraction: The part to hold out, between 0 and 1.
   ///   - seed: The run's seed.
   ///   - scale: What the file's values are divided by.
+  /// - Returns: Both sides.
   /// - Throws: ``DataError/emptySplit(fraction:count:)`` if a side would be empty.
   public static func holdOut(
     _ array: NumericArray, testFraction: Double, seed: UInt64, scale: Float

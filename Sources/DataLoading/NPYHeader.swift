@@ -10,7 +10,8 @@ let npyMagic: [UInt8] = [0x93] + Array("NUMPY".utf8)
 ///     rest     elements
 ///
 /// - Source: NumPy, `numpy.lib.format`.
-func parseNPYHeader(_ bytes: UnsafeRawBufferPointer, path: String) throws(DataError) -> ArrayHeader {
+func parseNPYHeader(_ bytes: UnsafeRawBufferPointer, path: String) throws(DataError) -> ArrayHeader
+{
   guard bytes.count >= 10 else {
     throw .wrongSize(path: path, actual: bytes.count, promised: 10)
   }
@@ -68,7 +69,9 @@ private func elementType(
   return (type, order == ">")
 }
 
-/// As much of Python's literals as a NPY header holds. Nothing is ever evaluated.
+/// As much of Python's literals as a NPY header holds.
+///
+/// Nothing is ever evaluated.
 struct PythonLiteralParser {
   enum Value: Equatable {
     case text(String)

@@ -1,6 +1,8 @@
 internal import CKernels
 
-/// Makes the calling thread treat denormal numbers as zero. Every thread that computes calls it.
+/// Makes the calling thread treat denormal numbers as zero.
+///
+/// Every thread that computes calls it.
 public func flushDenormalsOnThisThread() {
   vd_kernel_flush_denormals()
 }

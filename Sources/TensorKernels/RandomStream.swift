@@ -8,7 +8,9 @@ internal import CKernels
 ///
 /// - Source: Salmon, Moraes, Dror & Shaw 2011, *Parallel random numbers: as easy as 1, 2, 3*.
 public struct RandomStream: Sendable {
-  /// What numbers are drawn for. Raw values are part of every saved run: never reuse one.
+  /// What numbers are drawn for.
+  ///
+  /// Raw values are part of every saved run: never reuse one.
   public enum Purpose: UInt8, Sendable {
     case initialParameters = 1
     case shuffle = 2

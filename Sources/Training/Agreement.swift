@@ -56,7 +56,12 @@ public struct Agreement: Sendable {
   ///
   /// Collective.
   public func onRoot(_ work: () throws -> Void) throws {
-    try onEveryRank { if communicator.isRoot { try work() } }
+    do {
+      try onEveryRank { if communicator.isRoot { try work() } }
+    } catch let failure as SharedFailure {
+      // No other rank tried, so the rank says nothing.
+      throw SharedFailure(message: failure.message, status: failure.status, rank: nil)
+    }
   }
 
   /// Compares named values that every rank must have alike.

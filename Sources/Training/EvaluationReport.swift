@@ -5,7 +5,9 @@ internal import Layers
 internal import TensorKernels
 internal import VAEObjective
 
-/// What `vae-dist evaluate` finds. Names are a contract: other programs read them.
+/// What `vae-dist evaluate` finds.
+///
+/// Names are a contract: other programs read them.
 public struct EvaluationReport: Codable, Sendable {
   /// The checkpoint's path.
   public let checkpoint: String
@@ -44,7 +46,9 @@ public struct EvaluationReport: Codable, Sendable {
     case importanceWeightedBoundStandardError = "importance_weighted_bound_standard_error"
   }
 
-  /// Scores a split of the data under a checkpoint. Collective.
+  /// Scores a split of the data under a checkpoint.
+  ///
+  /// Collective.
   ///
   /// - Parameters:
   ///   - saved: The checkpoint, the same on every rank.

@@ -1,7 +1,7 @@
 public import Collectives
 public import DataLoading
-public import VAEObjective
 internal import TensorKernels
+public import VAEObjective
 
 /// Scores a set of examples on all ranks; the figure does not depend on how many there are.
 ///
@@ -38,7 +38,9 @@ public final class Evaluator {
 
   private var exampleCount: Int { reader.examples.count }
 
-  /// The ELBO of all examples, on every rank. Collective.
+  /// The ELBO of all examples, on every rank.
+  ///
+  /// Collective.
   ///
   /// - Throws: A `KernelError` or a `CollectiveError`.
   public func elbo(_ replica: any Replica) throws -> ELBO {
@@ -59,7 +61,9 @@ public final class Evaluator {
     return total
   }
 
-  /// The importance-weighted bound of each example, in order, on every rank. Collective.
+  /// The importance-weighted bound of each example, in order, on every rank.
+  ///
+  /// Collective.
   ///
   /// - Throws: A `KernelError` or a `CollectiveError`.
   public func importanceWeightedBounds(

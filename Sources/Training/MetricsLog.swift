@@ -9,7 +9,9 @@ internal import Foundation
 internal import Glibc
 #endif
 
-/// One line of `metrics.jsonl`. What does not apply to an event is left out.
+/// One line of `metrics.jsonl`.
+///
+/// What does not apply to an event is left out.
 ///
 /// The names are a contract: other programs read them.
 public struct MetricsEvent: Codable, Sendable, Equatable {

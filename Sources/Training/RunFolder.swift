@@ -1,6 +1,8 @@
 public import Checkpointing
 
-/// The folder of a run: `config.yaml`, `metrics.jsonl`, `checkpoints`. Only the root writes.
+/// The folder of a run: `config.yaml`, `metrics.jsonl`, `checkpoints`.
+///
+/// Only the root writes.
 public struct RunFolder: Sendable {
   /// Where the folder is.
   public let path: String

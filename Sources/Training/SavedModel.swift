@@ -93,7 +93,9 @@ public struct SavedModel {
       }
   }
 
-  /// All metadata of a checkpoint. No time and no machine: equal runs give equal bytes.
+  /// All metadata of a checkpoint.
+  ///
+  /// No time and no machine: equal runs give equal bytes.
   static func metadata(
     _ configuration: TrainingConfiguration, _ progress: TrainingProgress, inputs: Int,
     dataDigest: String

@@ -78,7 +78,9 @@ public final class Trainer {
 
   private let threads: Int
 
-  /// Trains to the end of the run. Collective.
+  /// Trains to the end of the run.
+  ///
+  /// Collective.
   ///
   /// - Parameters:
   ///   - saved: The checkpoint to go on from, the same on every rank; nil for a new run.

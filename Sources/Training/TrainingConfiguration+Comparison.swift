@@ -30,8 +30,9 @@ extension TrainingConfiguration {
     self = value
   }
 
-  /// The settings that decide the model, the order of the data, or the meaning of saved state. A
-  /// run that goes on cannot change them.
+  /// The settings that decide the model, the order of the data, or the meaning of saved state.
+  ///
+  /// A run that goes on cannot change them.
   private static let fixed: Set<CodingKeys> = [
     .testFraction, .scale, .binarize, .hidden, .latent, .activation, .likelihood, .gaussianMean,
     .draws, .initializer, .globalBatchSize, .optimizer, .seed,
@@ -59,6 +60,8 @@ extension TrainingConfiguration {
       let container = try decoder.singleValueContainer()
       if let list = try? container.decode([Int].self) {
         text = list.map(String.init).joined(separator: ",")
+      } else if let number = try? container.decode(Int.self) {
+        text = String(number)
       } else if let number = try? container.decode(UInt64.self) {
         text = String(number)
       } else if let number = try? container.decode(Double.self) {

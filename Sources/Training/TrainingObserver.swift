@@ -22,7 +22,9 @@ public struct RunSummary: Sendable {
   public let resumed: TrainingProgress?
 }
 
-/// Whoever tells people how a run goes. Called on the root only, between steps.
+/// Whoever tells people how a run goes.
+///
+/// Called on the root only, between steps.
 public protocol TrainingObserver: AnyObject {
   /// A damaged checkpoint was passed over.
   func didSkip(_ checkpoint: CheckpointFolder.Skipped)

@@ -55,7 +55,7 @@ struct ConfigurationFile {
       do {
         _ = try TrainOptions.parse(flag)
       } catch {
-        let sentence = TrainOptions.message(for: error)
+        let sentence = VAEDist.oneLine(TrainOptions.message(for: error))
         throw wrong(key.mark, sentence.replacingOccurrences(of: "'--", with: "'"))
       }
       flags += flag

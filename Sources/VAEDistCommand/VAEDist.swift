@@ -49,7 +49,9 @@ struct VAEDist: ParsableCommand {
         try command.run(on: ranks)
       }
     } catch let failure as SharedFailure {
-      if communicator.isRoot { complain("Error: \(prefix(failure.rank, communicator))\(failure.message)\n") }
+      if communicator.isRoot {
+        complain("Error: \(prefix(failure.rank, communicator))\(failure.message)\n")
+      }
       status = failure.status
     } catch {
       // Only this rank knows: the others wait for it, so all are ended from here.
@@ -82,10 +84,19 @@ struct VAEDist: ParsableCommand {
     }
   }
 
+  // ArgumentParser lists choices on lines of their own.
+  static func oneLine(_ message: String) -> String {
+    let lines = message.split(separator: "\n").map {
+      $0.trimmingCharacters(in: CharacterSet(charactersIn: " -"))
+    }
+    guard let first = lines.first, lines.count > 1 else { return message }
+    return "\(first) \(lines.dropFirst().joined(separator: ", "))"
+  }
+
   // The sentence, and where to read more; not the list of all flags.
   private static func usageMessage(for error: any Error, _ arguments: [String]) -> String {
     let names = configuration.subcommands.compactMap { $0.configuration.commandName }
     let name = arguments.first.flatMap { names.contains($0) ? " \($0)" : nil } ?? ""
-    return "\(message(for: error)); see 'vae-dist\(name) --help'"
+    return "\(oneLine(message(for: error))); see 'vae-dist\(name) --help'"
   }
 }

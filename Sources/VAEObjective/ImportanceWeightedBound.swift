@@ -38,6 +38,7 @@ extension VariationalAutoencoder {
   ///   - noise: Where the noise comes from.
   ///   - parameters: The flat parameters.
   ///   - scratch: Overwritten.
+  /// - Returns: The bound.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   /// - Source: Burda, Grosse & Salakhutdinov 2016, equation 8.
   public func importanceWeightedBound(

@@ -48,6 +48,7 @@ public protocol Replica: AnyObject {
   ///   - batch: Any number of examples up to the replica's capacity, zero included.
   ///   - noise: Where ε comes from.
   /// - Returns: The ELBO's sums over the same examples and noise.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
   func computeGradient(of batch: ExampleBatch, noise: RandomStream) throws(KernelError) -> ELBO
 
   /// The ELBO's sums over each of several groups of examples.
@@ -58,6 +59,8 @@ public protocol Replica: AnyObject {
   ///   - batch: The examples of all groups.
   ///   - groups: Which rows of the batch are a group.
   ///   - noise: Where ε comes from.
+  /// - Returns: The sums of each group.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
   func score(
     _ batch: ExampleBatch, groups: [Range<Int>], noise: RandomStream
   ) throws(KernelError) -> [ELBO]
@@ -68,6 +71,8 @@ public protocol Replica: AnyObject {
   ///   - batch: The examples.
   ///   - drawCount: K, the draws per example.
   ///   - noise: Where the draws come from.
+  /// - Returns: One figure an example.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
   func importanceWeightedBounds(
     _ batch: ExampleBatch, drawCount: Int, noise: RandomStream
   ) throws(KernelError) -> [Double]

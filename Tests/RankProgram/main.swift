@@ -1,1 +1,62 @@
-print(1)
+// What a rank does in the tests of Collectives: run under mpirun, it checks every operation with
+// values that depend on the rank and on the element, and prints one line per rank when all hold.
+
+import Collectives
+import Foundation
+
+func require(_ holds: Bool, _ what: String, line: Int = #line) {
+  if holds { return }
+  FileHandle.standardError.write(Data("failed at line \(line): \(what)\n".utf8))
+  exit(3)
+}
+
+let ranks = try Launcher(environment: ProcessInfo.processInfo.environment).makeCommunicator()
+let (rank, size) = (ranks.rank, ranks.worldSize)
+let total = size * (size + 1) / 2  // Σ (rank + 1)
+
+switch CommandLine.arguments.dropFirst().first ?? "all" {
+case "all":
+  for count in [0, 1, 2, 1000, 100_003] {
+    var floats = (0..<count).map { Float((rank + 1) * ($0 % 97 + 1)) }
+    try floats.withUnsafeMutableBufferPointer { try ranks.allReduce($0, .sum) }
+    require(floats == (0..<count).map { Float(total * ($0 % 97 + 1)) }, "sum of \(count) floats")
+    var doubles = (0..<count).map { Double(rank * 1000 + $0) }
+    try doubles.withUnsafeMutableBufferPointer { try ranks.allReduce($0, .max) }
+    require(doubles == (0..<count).map { Double((size - 1) * 1000 + $0) }, "maximum of \(count)")
+    var integers = (0..<count).map { Int64($0 - rank) }
+    try integers.withUnsafeMutableBufferPointer { try ranks.allReduce($0, .min) }
+    require(integers == (0..<count).map { Int64($0 - size + 1) }, "minimum of \(count)")
+  }
+  for root in 0..<size {
+    var bytes = (0..<1000).map { UInt8(($0 + rank * 31) % 256) }
+    try bytes.withUnsafeMutableBytes { try ranks.broadcast($0, from: root) }
+    require(bytes == (0..<1000).map { UInt8(($0 + root * 31) % 256) }, "broadcast from \(root)")
+    let text = try ranks.broadcast("rank \(rank) says é", from: root)
+    require(text == "rank \(root) says é", "text from \(root)")
+  }
+  // Blocks of different lengths, the first one empty.
+  let blocks = try ranks.allGather([UInt8](repeating: UInt8(rank + 1), count: rank * 3))
+  require(
+    blocks == (0..<size).map { [UInt8](repeating: UInt8($0 + 1), count: $0 * 3) }, "gathered")
+  require(try ranks.allGather([]) == Array(repeating: [], count: size), "gathered nothing")
+  require(ranks.ranksOnNode == size, "\(ranks.ranksOnNode) ranks on this node")
+  try ranks.barrier()
+  print("rank \(rank) of \(size) agrees")
+case "abort":
+  // The last rank cannot go on; the others wait for it, and are ended.
+  if rank == size - 1 { ranks.abort(status: 42) }
+  try ranks.barrier()
+case "unequal":
+  // Counts that differ are a caller's mistake; MPI tells one rank at least.
+  var values = [Double](repeating: 1, count: rank == 0 ? 4 : 8)
+  do {
+    try values.withUnsafeMutableBufferPointer { try ranks.allReduce($0, .sum) }
+  } catch {
+    FileHandle.standardError.write(Data("\(error)\n".utf8))
+    ranks.abort(status: 69)
+  }
+  try ranks.barrier()
+default:
+  require(false, "no such case")
+}
+try ranks.finalize()

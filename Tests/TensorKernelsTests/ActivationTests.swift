@@ -40,7 +40,8 @@ import Testing
     let gradient = FloatBuffer(incoming)
     let values = activation.needsInputs ? Self.inputs : Self.inputs.map(reference.value)
     activation.backward(
-      gradient.matrix(rows: 1, columns: count), values: FloatBuffer(values).matrix(rows: 1, columns: count))
+      gradient.matrix(rows: 1, columns: count),
+      values: FloatBuffer(values).matrix(rows: 1, columns: count))
     for index in 0..<count {
       let expected = incoming[index] * reference.derivative(Self.inputs[index])
       // Where outputs saturate, 1 − h² and its like keep an absolute error of about one rounding.

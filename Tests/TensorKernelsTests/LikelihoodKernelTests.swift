@@ -19,7 +19,8 @@ import Testing
       for (index, l) in logits.enumerated() {
         let expected = x * l - max(l, 0) - log1p(exp(-abs(l)))
         // Below e^−87 the exponential is held at e^−87, which is 0 beside anything of size one.
-        #expect(abs(figures[index] - expected) <= 3e-7 * abs(expected) + 1e-36, "logit \(l), x \(x)")
+        #expect(
+          abs(figures[index] - expected) <= 3e-7 * abs(expected) + 1e-36, "logit \(l), x \(x)")
         let slope = 2 * (1 / (1 + exp(-l)) - x)
         #expect(abs(Double(gradient.base[index]) - slope) <= 4e-7, "logit \(l), x \(x)")
       }

@@ -12,7 +12,9 @@ import Testing
   // norm-wise; 16 leaves room for the order of summation.
   static func bound(_ inner: Int) -> Double { 16 * Double(inner).squareRoot() * 0x1p-24 }
 
-  static func naive(_ a: [Double], _ b: [Double], _ rows: Int, _ inner: Int, _ columns: Int)
+  static func naive(
+    _ a: [Double], _ b: [Double], _ rows: Int, _ inner: Int, _ columns: Int
+  )
     -> [Double]
   {
     (0..<rows * columns).map { index in

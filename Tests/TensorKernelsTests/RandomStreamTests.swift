@@ -116,7 +116,9 @@ import Testing
     // Each of the 6 orders of 3, in 6,000 epochs: 1,000, standard deviation 29.
     var counts: [[UInt32]: Int] = [:]
     for epoch in 0..<6000 {
-      counts[RandomStream(seed: 1, purpose: .shuffle, time: UInt32(epoch)).permutation(of: 3), default: 0] += 1
+      counts[
+        RandomStream(seed: 1, purpose: .shuffle, time: UInt32(epoch)).permutation(of: 3), default: 0
+      ] += 1
     }
     #expect(counts.count == 6)
     for count in counts.values { #expect(abs(count - 1000) < 145) }

@@ -1,7 +1,7 @@
 import Testing
 
 /// ‖a − b‖ / ‖b‖, the norm-wise relative error; infinite where lengths differ or a value is NaN.
-public func relativeError<A: Collection, B: Collection>(_ actual: A, _ expected: B) -> Double
+package func relativeError<A: Collection, B: Collection>(_ actual: A, _ expected: B) -> Double
 where A.Element: BinaryFloatingPoint, B.Element: BinaryFloatingPoint {
   guard actual.count == expected.count else { return .infinity }
   var difference = 0.0
@@ -17,7 +17,7 @@ where A.Element: BinaryFloatingPoint, B.Element: BinaryFloatingPoint {
 }
 
 /// Fails unless the two agree, and then says where they differ most.
-public func expectClose<A: Collection, B: Collection>(
+package func expectClose<A: Collection, B: Collection>(
   _ actual: A, _ expected: B, within bound: Double, _ what: String = "",
   sourceLocation: SourceLocation = #_sourceLocation
 ) where A.Element: BinaryFloatingPoint, B.Element: BinaryFloatingPoint {
@@ -36,12 +36,12 @@ public func expectClose<A: Collection, B: Collection>(
 }
 
 /// A repeatable source of test numbers (SplitMix64); its seed belongs into the test's table.
-public struct TestRandom: RandomNumberGenerator {
+package struct TestRandom: RandomNumberGenerator {
   private var state: UInt64
 
-  public init(seed: UInt64) { state = seed }
+  package init(seed: UInt64) { state = seed }
 
-  public mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -50,12 +50,12 @@ public struct TestRandom: RandomNumberGenerator {
   }
 
   /// Uniform numbers in a range.
-  public mutating func uniform(_ count: Int, in range: ClosedRange<Double> = -1...1) -> [Double] {
+  package mutating func uniform(_ count: Int, in range: ClosedRange<Double> = -1...1) -> [Double] {
     (0..<count).map { _ in Double.random(in: range, using: &self) }
   }
 
   /// Roughly standard normal numbers: sums of twelve uniform ones.
-  public mutating func normal(_ count: Int) -> [Double] {
+  package mutating func normal(_ count: Int) -> [Double] {
     (0..<count).map { _ in uniform(12, in: -0.5...0.5).reduce(0, +) }
   }
 }

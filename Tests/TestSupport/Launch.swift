@@ -1,14 +1,14 @@
 import Foundation
 
 /// What a finished process left.
-public struct Outcome: Sendable {
-  public let status: Int32
-  public let output: String
-  public let errors: String
+package struct Outcome: Sendable {
+  package let status: Int32
+  package let output: String
+  package let errors: String
 }
 
 /// Starts programs of this package, alone or under `mpirun`, and never waits for ever.
-public enum Launch {
+package enum Launch {
   /// Where the built programs are: beside the test bundle.
   private static let products: URL = {
     let bundle = CommandLine.arguments.first { $0.contains(".xctest") }
@@ -23,10 +23,10 @@ public enum Launch {
   }()
 
   /// The path of a built program.
-  public static func product(_ name: String) -> String { products.appending(path: name).path }
+  package static func product(_ name: String) -> String { products.appending(path: name).path }
 
   /// Runs a program of this package in local mode.
-  public static func alone(
+  package static func alone(
     _ name: String, _ arguments: [String], seconds: Int = 60, in folder: String? = nil,
     environment: [String: String] = [:]
   ) throws -> Outcome {
@@ -34,7 +34,7 @@ public enum Launch {
   }
 
   /// Runs a program of this package on several ranks.
-  public static func ranks(
+  package static func ranks(
     _ count: Int, _ name: String, _ arguments: [String], seconds: Int = 60,
     in folder: String? = nil, options: [String] = []
   ) throws -> Outcome {
@@ -43,7 +43,7 @@ public enum Launch {
   }
 
   /// Runs `mpirun` with these arguments, oversubscribed and with its own time limit (status 110).
-  public static func mpirun(
+  package static func mpirun(
     _ arguments: [String], seconds: Int = 60, in folder: String? = nil
   ) throws -> Outcome {
     try run(
@@ -53,7 +53,7 @@ public enum Launch {
   }
 
   /// Runs any command under a time limit (status 124 when it is reached).
-  public static func run(
+  package static func run(
     _ command: [String], seconds: Int, _ folder: String? = nil,
     _ environment: [String: String] = [:]
   ) throws -> Outcome {

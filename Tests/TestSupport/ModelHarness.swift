@@ -1,20 +1,20 @@
 import Layers
-public import TensorKernels
-public import VAEObjective
+package import TensorKernels
+package import VAEObjective
 
 /// A model with parameters by name, for comparing with the reference.
-public final class ModelHarness {
-  public let model: VariationalAutoencoder
-  public let parameters: FloatBuffer
-  public let gradient: FloatBuffer
+package final class ModelHarness {
+  package let model: VariationalAutoencoder
+  package let parameters: FloatBuffer
+  package let gradient: FloatBuffer
 
-  public init(_ configuration: ModelConfiguration, capacity: Int) {
+  package init(_ configuration: ModelConfiguration, capacity: Int) {
     model = VariationalAutoencoder(configuration, capacity: capacity)
     parameters = FloatBuffer(count: model.layout.bufferCount)
     gradient = FloatBuffer(count: model.layout.bufferCount)
   }
 
-  public convenience init(_ reference: ReferenceVAE, capacity: Int) {
+  package convenience init(_ reference: ReferenceVAE, capacity: Int) {
     let likelihood: Likelihood =
       reference.likelihood == "bernoulli"
       ? .bernoulli : .gaussian(sigmoidMean: reference.likelihood == "gaussian-sigmoid")
@@ -27,20 +27,20 @@ public final class ModelHarness {
   }
 
   /// Sets every parameter.
-  public func set(_ tensors: [String: [Double]]) {
+  package func set(_ tensors: [String: [Double]]) {
     for tensor in model.layout.tensors {
       tensor.write((tensors[tensor.name] ?? []).map { Float($0) }, into: parameters)
     }
   }
 
   /// A flat buffer's tensors by name.
-  public func tensors(_ buffer: FloatBuffer) -> [String: [Float]] {
+  package func tensors(_ buffer: FloatBuffer) -> [String: [Float]] {
     Dictionary(
       uniqueKeysWithValues: model.layout.tensors.map { ($0.name, $0.read(from: buffer)) })
   }
 }
 
 /// Rows as one matrix.
-public func matrix(_ rows: [[Double]], columns: Int) -> MatrixView {
+package func matrix(_ rows: [[Double]], columns: Int) -> MatrixView {
   FloatBuffer(rows.flatMap { $0 }).matrix(rows: rows.count, columns: columns)
 }

@@ -1,14 +1,14 @@
-public import TensorKernels
+package import TensorKernels
 
 /// An activation and its derivative in `Double`.
-public struct ReferenceScalars {
+package struct ReferenceScalars {
   private let model: ReferenceVAE
 
-  public init(_ activation: Activation) {
+  package init(_ activation: Activation) {
     model = ReferenceVAE(
       inputs: 1, hidden: [], latent: 1, activation: activation.rawValue, likelihood: "bernoulli")
   }
 
-  public func value(_ a: Double) -> Double { model.activate(a) }
-  public func derivative(_ a: Double) -> Double { model.derivative(a) }
+  package func value(_ a: Double) -> Double { model.activate(a) }
+  package func derivative(_ a: Double) -> Double { model.derivative(a) }
 }

@@ -3,18 +3,18 @@ import Foundation
 /// The whole objective once more, in `Double` and plain loops: what the fast code is held to.
 ///
 /// Tensors are dictionaries of arrays in PyTorch's order, by the names of checkpoints.
-public struct ReferenceVAE {
-  public typealias Tensors = [String: [Double]]
+package struct ReferenceVAE {
+  package typealias Tensors = [String: [Double]]
 
-  public var inputs: Int
-  public var hidden: [Int]
-  public var latent: Int
-  public var activation: String
+  package var inputs: Int
+  package var hidden: [Int]
+  package var latent: Int
+  package var activation: String
   /// `bernoulli`, `gaussian` or `gaussian-sigmoid`.
-  public var likelihood: String
-  public var draws: Int
+  package var likelihood: String
+  package var draws: Int
 
-  public init(
+  package init(
     inputs: Int, hidden: [Int], latent: Int, activation: String, likelihood: String, draws: Int = 1
   ) {
     self.inputs = inputs
@@ -30,7 +30,7 @@ public struct ReferenceVAE {
   }
 
   /// Names and extents `[outputs, inputs]` of every layer.
-  public var layers: [(path: String, outputs: Int, inputs: Int)] {
+  package var layers: [(path: String, outputs: Int, inputs: Int)] {
     var result: [(String, Int, Int)] = []
     var width = inputs
     for (number, size) in hidden.enumerated() {
@@ -47,7 +47,7 @@ public struct ReferenceVAE {
   }
 
   /// Random parameters.
-  public func parameters(seed: UInt64) -> Tensors {
+  package func parameters(seed: UInt64) -> Tensors {
     var random = TestRandom(seed: seed)
     var tensors: Tensors = [:]
     for layer in layers {
@@ -145,7 +145,7 @@ public struct ReferenceVAE {
   }
 
   /// log p(x|z) and its gradient with respect to each head's output.
-  public func logLikelihood(
+  package func logLikelihood(
     _ x: [Double], _ outputs: [[Double]]
   ) -> (value: Double, gradients: [[Double]]) {
     var value = 0.0
@@ -170,13 +170,13 @@ public struct ReferenceVAE {
   }
 
   /// The posterior's mean and log variance.
-  public func encode(_ p: Tensors, _ x: [Double]) -> (mean: [Double], logVariance: [Double]) {
+  package func encode(_ p: Tensors, _ x: [Double]) -> (mean: [Double], logVariance: [Double]) {
     let h = stack(p, "encoder", x).output
     return (affine(p, "encoder.mean", h), affine(p, "encoder.log_variance", h))
   }
 
   /// The decoder's heads.
-  public func decode(_ p: Tensors, _ z: [Double]) -> [[Double]] {
+  package func decode(_ p: Tensors, _ z: [Double]) -> [[Double]] {
     let h = stack(p, "decoder", z).output
     return heads.map { affine(p, "decoder.\($0)", h) }
   }
@@ -184,7 +184,7 @@ public struct ReferenceVAE {
   // MARK: The objective
 
   /// Sums over examples; `noise` holds `draws` rows an example.
-  public func elbo(
+  package func elbo(
     _ p: Tensors, data: [[Double]], noise: [[Double]]
   ) -> (reconstruction: Double, kl: Double) {
     var unused: Tensors = [:]
@@ -192,7 +192,7 @@ public struct ReferenceVAE {
   }
 
   /// The gradient of −ELBO, summed over examples.
-  public func gradient(_ p: Tensors, data: [[Double]], noise: [[Double]]) -> Tensors {
+  package func gradient(_ p: Tensors, data: [[Double]], noise: [[Double]]) -> Tensors {
     var gradient = p.mapValues { [Double](repeating: 0, count: $0.count) }
     _ = pass(p, data: data, noise: noise, gradient: &gradient, wantsGradient: true)
     return gradient

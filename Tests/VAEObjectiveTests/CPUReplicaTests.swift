@@ -66,7 +66,9 @@ import VAEObjective
       try replica.score($0, groups: groups, noise: Self.noise)
     }
     let alone = try Self.withBatch(23) { batch in
-      try groups.map { try Self.replica(threads: 1).score(batch, groups: [$0], noise: Self.noise)[0] }
+      try groups.map {
+        try Self.replica(threads: 1).score(batch, groups: [$0], noise: Self.noise)[0]
+      }
     }
     #expect(together == alone)
     #expect(together.map(\.exampleCount) == [10, 10, 3])

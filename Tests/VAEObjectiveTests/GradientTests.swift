@@ -24,13 +24,15 @@ import VAEObjective
     Activation.allCases.enumerated().map { number, activation in
       Case(
         hidden: [7], activation: activation.rawValue,
-        likelihood: ["bernoulli", "gaussian", "gaussian-sigmoid"][number % 3], draws: 1 + number % 2,
+        likelihood: ["bernoulli", "gaussian", "gaussian-sigmoid"][number % 3],
+        draws: 1 + number % 2,
         seed: UInt64(number + 1))
     } + [
       Case(hidden: [], activation: "tanh", likelihood: "bernoulli", draws: 1, seed: 20),
       Case(hidden: [8, 6, 4], activation: "tanh", likelihood: "bernoulli", draws: 1, seed: 21),
       Case(hidden: [8, 6], activation: "relu", likelihood: "gaussian", draws: 3, seed: 22),
-      Case(hidden: [5, 17], activation: "gelu", likelihood: "gaussian-sigmoid", draws: 2, seed: 23),
+      Case(
+        hidden: [5, 17], activation: "gelu", likelihood: "gaussian-sigmoid", draws: 2, seed: 23),
     ]
 
   static func inputs(_ test: Case, examples: Int) -> (data: [[Double]], noise: [[Double]]) {

@@ -60,7 +60,9 @@ import VAEObjective
     return (0..<count).map { _ in random.uniform(4, in: -2...2) }
   }
 
-  static func bound(_ harness: ModelHarness, _ x: [Double], example: UInt32, draws: Int) throws
+  static func bound(
+    _ harness: ModelHarness, _ x: [Double], example: UInt32, draws: Int
+  ) throws
     -> Double
   {
     let data = FloatBuffer(x)

@@ -1,0 +1,200 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What a person sees: the built program's words and exit statuses.
+@Suite(.serialized) struct CommandTests {
+  @Test func helpNamesEveryCommandAndStatus() throws {
+    let outcome = try Launch.alone("vae-dist", ["--help"])
+    #expect(outcome.status == 0)
+    for word in ["train", "evaluate", "inspect", "EXIT STATUS", "78  ranks", "mpirun -np 4"] {
+      #expect(outcome.output.contains(word), "\(word)")
+    }
+    #expect(try Launch.alone("vae-dist", []).output.contains("USAGE: vae-dist"))
+    #expect(try Launch.alone("vae-dist", ["--version"]).output.hasPrefix("0."))
+    let train = try Launch.alone("vae-dist", ["train", "--help"]).output
+    for flag in ["--global-batch-size", "--likelihood", "--resume", "--config", "--test-fraction"] {
+      #expect(train.contains(flag), "\(flag)")
+    }
+  }
+
+  static let wrong: [(String, [String], Int32, String)] = [
+    ("no such command", ["trian"], 64, "Error: Unexpected argument 'trian'"),
+    ("no such flag", ["train", "--epoch", "3"], 64, "Error: Unknown option '--epoch'"),
+    (
+      "no number", ["train", "--latent", "many"], 64,
+      "Error: The value 'many' is invalid for '--latent"
+    ),
+    (
+      "no such choice", ["train", "--activation", "reul"], 64,
+      "Error: The value 'reul' is invalid for '--activation"
+    ),
+    ("zero", ["train", "--latent", "0"], 64, "Error: --latent is 0; it must be at least 1"),
+    (
+      "no such data", ["train", "--data", "minst"], 66,
+      "Error: 'minst' is neither a file, a folder nor a known data set"
+    ),
+    ("no such file", ["train", "--data", "x/y.npy"], 66, "Error: 'x/y.npy' does not exist"),
+    (
+      "no such configuration", ["train", "--config", "no.yaml"], 66,
+      "Error: 'no.yaml' does not exist"
+    ),
+    ("no argument", ["evaluate"], 64, "Error: Missing expected argument '<run>'"),
+    (
+      "a wrong K", ["evaluate", "x", "--importance-samples", "0"], 64,
+      "Error: --importance-samples is 0; it must be from 1"
+    ),
+    ("no checkpoint", ["inspect", "no.safetensors"], 66, "Error: 'no.safetensors' does not exist"),
+  ]
+
+  @Test(arguments: wrong) func wrongUseGetsOneSentence(
+    _ what: String, arguments: [String], status: Int32, sentence: String
+  ) throws {
+    let folder = try TemporaryFolder()
+    let outcome = try Launch.alone("vae-dist", arguments, in: folder.path)
+    #expect(outcome.status == status, "\(what): \(outcome.errors)")
+    #expect(outcome.errors.hasPrefix(sentence), "\(what): \(outcome.errors)")
+    #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
+    #expect(outcome.output == "")
+    // Nothing is left behind.
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == [])
+  }
+
+  @Test func aRunFromBeginningToEnd() throws {
+    let folder = try TemporaryFolder()
+    let run = folder.path("r")
+    let outcome = try Launch.alone("vae-dist", ["train", "--run", run, "--epochs", "4"])
+    #expect(outcome.status == 0)
+    #expect(outcome.errors == "")
+    #expect(
+      outcome.output.contains("1,617 training and 180 test examples of 64 values from 0 to 1"))
+    #expect(outcome.output.contains("Done: test ELBO -"))
+    #expect(!outcome.output.contains("\u{1b}"))
+
+    // Again: refused, complete, extended.
+    let again = try Launch.alone("vae-dist", ["train", "--run", run])
+    #expect(again.status == 64)
+    #expect(
+      again.errors
+        == "Error: '\(run)' already holds a run; add --resume to go on with it, or name another folder\n"
+    )
+    let complete = try Launch.alone("vae-dist", ["train", "--run", run, "--resume"])
+    #expect(complete.status == 0)
+    #expect(complete.output.contains("is complete at step 68; more --epochs or --steps extend it"))
+    let extended = try Launch.alone(
+      "vae-dist", ["train", "--run", run, "--resume", "--epochs", "5"])
+    #expect(extended.status == 0)
+    #expect(extended.output.contains("Going on after step 68"))
+
+    // What evaluate says is what the run's own last evaluation said.
+    let json = try Launch.alone("vae-dist", ["evaluate", run, "--json"]).output
+    let report = try #require(
+      JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
+    let lines = String(decoding: try contents("\(run)/metrics.jsonl"), as: UTF8.self)
+      .split(separator: "\n")
+    let last = try #require(lines.last { $0.contains("\"evaluate\"") })
+    let event = try #require(
+      JSONSerialization.jsonObject(with: Data(last.utf8)) as? [String: Any])
+    for key in ["elbo", "reconstruction_log_likelihood", "kl_divergence"] {
+      #expect(report[key] as? Double == event[key] as? Double, "\(key)")
+    }
+    let inspected = try Launch.alone("vae-dist", ["inspect", run]).output
+    #expect(inspected.contains("Run \(run), complete"))
+    #expect(inspected.contains("step-00000085.safetensors  latest, best"))
+    let checkpoint = try Launch.alone("vae-dist", ["inspect", "\(run)/checkpoints/latest"]).output
+    #expect(checkpoint.contains("encoder.0.weight"))
+    #expect(checkpoint.contains("[500, 64]"))
+    #expect(checkpoint.contains(", whole\n"))
+    let data = try Launch.alone("vae-dist", ["inspect", "digits", "--json"]).output
+    #expect(data.contains("\"shape\""))
+    for arguments in [
+      ["inspect", run, "--json"], ["inspect", "\(run)/checkpoints/best", "--json"],
+    ] {
+      let text = try Launch.alone("vae-dist", arguments).output
+      #expect(try JSONSerialization.jsonObject(with: Data(text.utf8)) is [String: Any])
+    }
+  }
+
+  @Test func theConfigurationOfARunRepeatsIt() throws {
+    let folder = try TemporaryFolder()
+    let arguments = [
+      "--epochs", "2", "--hidden", "30,20", "--latent", "4", "--activation", "relu", "--seed", "9",
+      "--binarize", "static", "--optimizer", "adamw", "--weight-decay", "0.01", "--threads", "1",
+    ]
+    let first = try Launch.alone("vae-dist", ["train", "--run", folder.path("a")] + arguments)
+    #expect(first.status == 0, "\(first.errors)")
+    let second = try Launch.alone(
+      "vae-dist",
+      ["train", "--run", folder.path("b"), "--config", folder.path("a/config.yaml")])
+    #expect(second.status == 0, "\(second.errors)")
+    #expect(
+      try contents(folder.path("a/checkpoints/latest"))
+        == contents(folder.path("b/checkpoints/latest")))
+    // Flags win over the file.
+    let third = try Launch.alone(
+      "vae-dist",
+      [
+        "train", "--run", folder.path("c"), "--config", folder.path("a/config.yaml"), "--latent",
+        "3",
+      ])
+    #expect(third.output.contains("64-30-20-3-20-30-64"))
+  }
+
+  static let badFiles: [(String, String)] = [
+    ("latnet: 20", "line 1: Unknown option 'latnet'"),
+    ("epochs: 3\nlatent: many", "line 2: The value 'many' is invalid for 'latent"),
+    ("- 1\n- 2", "settings are lines of the form 'latent: 20'"),
+    ("latent: {a: 1}", "'latent' is neither a value nor a list of values"),
+    ("resume: true", "line 1: 'resume' belongs on the command line"),
+    ("a: [1", "is not YAML"),
+  ]
+
+  @Test(arguments: badFiles) func badConfigurationFilesNameTheLine(
+    text: String, sentence: String
+  ) throws {
+    let folder = try TemporaryFolder()
+    _ = try folder.write(Array(text.utf8), to: "run.yaml")
+    let outcome = try Launch.alone(
+      "vae-dist", ["train", "--config", "run.yaml"], in: folder.path)
+    #expect(outcome.status == 64)
+    #expect(outcome.errors.hasPrefix("Error: 'run.yaml' "), "\(outcome.errors)")
+    #expect(outcome.errors.contains(sentence), "\(outcome.errors)")
+  }
+
+  @Test func damagedCheckpointsAreSkippedWithASentence() throws {
+    let folder = try TemporaryFolder()
+    let run = folder.path("r")
+    _ = try Launch.alone("vae-dist", ["train", "--run", run, "--epochs", "3"])
+    let newest = "\(run)/checkpoints/step-00000051.safetensors"
+    let bytes = try contents(newest)
+    try Data(bytes.dropLast(100)).write(to: URL(filePath: newest))
+    let outcome = try Launch.alone("vae-dist", ["train", "--run", run, "--resume"])
+    #expect(outcome.status == 0)
+    #expect(
+      outcome.errors.hasPrefix("Skipped a checkpoint: '\(newest)' is not a whole safetensors file"))
+    #expect(outcome.output.contains("Going on after step 34"))
+    // The run is whole again, with the same bytes.
+    #expect(try contents(newest) == bytes)
+  }
+
+  @Test func killedRunsGoOnWhereTheyWere() throws {
+    let folder = try TemporaryFolder()
+    let run = folder.path("r")
+    let arguments = ["train", "--epochs", "40", "--threads", "1", "--run"]
+    let whole = try Launch.alone("vae-dist", arguments + [folder.path("whole")])
+    #expect(whole.status == 0)
+    // Killed at several moments, as a cluster does it, and started again with the same command.
+    for delay in ["0.08", "0.2", "0.15"] {
+      _ = try Launch.run(
+        ["timeout", "-s", "KILL", delay, Launch.product("vae-dist")] + arguments + [
+          run, "--resume",
+        ],
+        seconds: 30)
+    }
+    let last = try Launch.alone("vae-dist", arguments + [run, "--resume"])
+    #expect(last.status == 0, "\(last.errors)")
+    #expect(
+      try contents("\(run)/checkpoints/latest")
+        == contents(folder.path("whole/checkpoints/latest")))
+  }
+}

@@ -1,0 +1,86 @@
+import Checkpointing
+import Foundation
+import TestSupport
+import Testing
+import Training
+
+/// Data parallelism is invisible: any number of ranks gives the run of one.
+@Suite(.serialized) struct EquivalenceTests {
+  static func events(_ run: String, _ kind: String) throws -> [MetricsEvent] {
+    try contents("\(run)/metrics.jsonl").split(separator: UInt8(ascii: "\n")).map {
+      try JSONDecoder().decode(MetricsEvent.self, from: Data($0))
+    }.filter { $0.event == kind }
+  }
+
+  // 1,617 examples in batches of 101: the last is one example, so most ranks have none of it.
+  static let arguments = [
+    "train", "--epochs", "3", "--hidden", "40", "--latent", "5", "--global-batch-size", "101",
+    "--binarize", "dynamic", "--draws", "2", "--seed", "11", "--threads", "1", "--run",
+  ]
+
+  @Test func everyWorldSizeGivesTheSameCurve() throws {
+    let folder = try TemporaryFolder()
+    let local = try Launch.alone("vae-dist", Self.arguments + [folder.path("local")])
+    #expect(local.status == 0, "\(local.errors)")
+    for worldSize in 1...4 {
+      let run = folder.path("np\(worldSize)")
+      let outcome = try Launch.ranks(worldSize, "vae-dist", Self.arguments + [run])
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      for kind in ["train", "evaluate"] {
+        let one = try Self.events(folder.path("local"), kind)
+        let many = try Self.events(run, kind)
+        #expect(many.count == 3)
+        for (a, b) in zip(one, many) {
+          // 51 steps on sums of floats whose order differs: 10⁻⁵ of the ELBO leaves a factor of
+          // about ten over what is seen.
+          #expect(try abs(#require(a.elbo) - #require(b.elbo)) < 1e-5 * abs(#require(a.elbo)))
+          #expect(try abs(#require(a.klDivergence) - #require(b.klDivergence)) < 1e-4)
+          #expect(a.examplesSeen == b.examplesSeen)
+        }
+      }
+    }
+    // One rank under mpirun is local mode to the byte.
+    #expect(
+      try contents(folder.path("local/checkpoints/latest"))
+        == contents(folder.path("np1/checkpoints/latest")))
+  }
+
+  @Test func resumeOnAnotherNumberOfRanks() throws {
+    let folder = try TemporaryFolder()
+    let whole = try Launch.alone("vae-dist", Self.arguments + [folder.path("whole")])
+    #expect(whole.status == 0, "\(whole.errors)")
+    // Two epochs and a half on three ranks, then the rest on two, with checkpoints within epochs.
+    let run = folder.path("run")
+    let first = try Launch.ranks(
+      3, "vae-dist", Self.arguments + [run, "--steps", "42", "--checkpoint-every-steps", "5"])
+    #expect(first.status == 0, "\(first.errors)")
+    let second = try Launch.ranks(
+      2, "vae-dist", ["train", "--run", run, "--resume", "--steps", "51"])
+    #expect(second.status == 0, "\(second.errors)")
+    #expect(second.output.contains("Going on after step 42"))
+    let a = try SavedModel(path: folder.path("whole"))
+    let b = try SavedModel(path: run)
+    #expect(b.progress.step == 51)
+    for name in ["encoder.0.weight", "decoder.logits.bias", "adam.second_moment.encoder.0.weight"] {
+      let shape = try #require(a.file.entries.first { $0.name == name }).shape
+      expectClose(
+        try b.file.floats(named: name, shape: shape), try a.file.floats(named: name, shape: shape),
+        within: 1e-3, name)
+    }
+    #expect(abs(a.progress.epochELBO.exampleCount - b.progress.epochELBO.exampleCount) == 0)
+  }
+
+  @Test func evaluationDoesNotDependOnRanksOrThreads() throws {
+    let folder = try TemporaryFolder()
+    let run = folder.path("run")
+    _ = try Launch.alone("vae-dist", Self.arguments + [run])
+    let arguments = ["evaluate", run, "--importance-samples", "20", "--json", "--split", "train"]
+    let alone = try Launch.alone("vae-dist", arguments + ["--threads", "1"])
+    #expect(alone.status == 0, "\(alone.errors)")
+    #expect(try Launch.alone("vae-dist", arguments + ["--threads", "3"]).output == alone.output)
+    for worldSize in 2...4 {
+      let ranks = try Launch.ranks(worldSize, "vae-dist", arguments + ["--threads", "1"])
+      #expect(ranks.output == alone.output)
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What goes wrong on several ranks: one sentence, the right status, no hang.
+@Suite(.serialized) struct FailureTests {
+  static func sentences(_ outcome: Outcome) -> [String] {
+    outcome.errors.split(separator: "\n").filter { $0.hasPrefix("Error: ") }.map(String.init)
+  }
+
+  static let cases: [(String, [String], Int32, String)] = [
+    ("an unknown flag", ["train", "--latnet", "3"], 64, "Error: Unknown option '--latnet'"),
+    (
+      "a batch smaller than the ranks", ["train", "--run", "r", "--global-batch-size", "2"], 64,
+      "Error: --global-batch-size is 2, which 3 ranks cannot share; use at least 3"
+    ),
+    (
+      "missing data", ["train", "--run", "r", "--data", "no.npy"], 66,
+      "Error: 'no.npy' does not exist"
+    ),
+    (
+      "an unwritable folder", ["train", "--run", "/proc/r"], 74,
+      "Error: '/proc/r' cannot be written: "
+    ),
+    ("a missing checkpoint", ["evaluate", "no"], 66, "Error: 'no' does not exist"),
+    ("nothing to inspect", ["inspect", "no.safetensors"], 66, "Error: 'no.safetensors' does not"),
+  ]
+
+  @Test(arguments: cases) func allRanksFailAlikeAndTheRootSpeaks(
+    _ what: String, arguments: [String], status: Int32, sentence: String
+  ) throws {
+    let folder = try TemporaryFolder()
+    let outcome = try Launch.ranks(3, "vae-dist", arguments, seconds: 30, in: folder.path)
+    #expect(outcome.status == status, "\(what): \(outcome.errors)")
+    let said = Self.sentences(outcome)
+    #expect(said.count == 1, "\(what): \(said)")
+    #expect(said.first?.hasPrefix(sentence) == true, "\(said)")
+    #expect(outcome.output == "")
+  }
+
+  @Test func helpIsPrintedOnce() throws {
+    let outcome = try Launch.ranks(3, "vae-dist", ["--help"], seconds: 30)
+    #expect(outcome.status == 0)
+    #expect(outcome.output.components(separatedBy: "USAGE:").count == 2)
+  }
+
+  @Test func ranksStartedDifferentlyAreNamed() throws {
+    let folder = try TemporaryFolder()
+    let program = Launch.product("vae-dist")
+    let outcome = try Launch.mpirun(
+      [
+        "-np", "2", program, "train", "--run", "r", "--latent", "7", ":", "-np", "1", program,
+        "train", "--run", "r", "--latent", "8",
+      ], seconds: 30, in: folder.path)
+    #expect(outcome.status == 78)
+    #expect(
+      Self.sentences(outcome) == [
+        "Error: Ranks disagree before step 1: rank 0 has --latent 7, rank 2 has 8; start all ranks"
+          + " with the same command and data"
+      ])
+    #expect(!FileManager.default.fileExists(atPath: folder.path("r")))
+  }
+
+  @Test func oneRankAloneWithAWrongFlagIsNamed() throws {
+    let folder = try TemporaryFolder()
+    let program = Launch.product("vae-dist")
+    let outcome = try Launch.mpirun(
+      ["-np", "1", program, "train", "--run", "r", ":", "-np", "1", program, "train", "--x"],
+      seconds: 30, in: folder.path)
+    #expect(outcome.status == 64)
+    #expect(
+      Self.sentences(outcome).first?.hasPrefix("Error: [rank 1 of 2] Unknown option '--x'") == true)
+  }
+
+  @Test func ranksWithDifferentDataAreNoticed() throws {
+    // The same name and shape in two folders, as on nodes with files of their own.
+    let folder = try TemporaryFolder()
+    for (name, value) in [("a", Float(0.25)), ("b", 0.75)] {
+      try FileManager.default.createDirectory(
+        atPath: folder.path(name), withIntermediateDirectories: true)
+      _ = try folder.write(
+        npy([[Float]](repeating: [value, 0.5], count: 50)), to: "\(name)/x.npy")
+    }
+    let program = Launch.product("vae-dist")
+    let rank = { (name: String) in
+      [
+        "-np", "1", "--wdir", folder.path(name), program, "train", "--run", folder.path("r"),
+        "--data", "x.npy",
+      ]
+    }
+    let outcome = try Launch.mpirun(rank("a") + [":"] + rank("b"), seconds: 30, in: folder.path)
+    #expect(outcome.status == 78)
+    #expect(
+      Self.sentences(outcome).first?.contains("rank 0 has training data float32 [50, 2]") == true)
+  }
+
+  @Test func aBoundThatIsNoNumberStopsAllRanksAtTheSameStep() throws {
+    let folder = try TemporaryFolder()
+    let outcome = try Launch.ranks(
+      3, "vae-dist",
+      [
+        "train", "--run", "r", "--likelihood", "gaussian", "--optimizer", "sgd", "--learning-rate",
+        "1e30",
+      ],
+      seconds: 30, in: folder.path)
+    #expect(outcome.status == 1)
+    #expect(Self.sentences(outcome).count == 1)
+    #expect(
+      Self.sentences(outcome).first?.hasPrefix("Error: The ELBO is not finite at step ") == true)
+  }
+}

@@ -1,0 +1,55 @@
+import Checkpointing
+import Testing
+import Training
+
+@Suite struct ConfigurationTests {
+  @Test func defaultsAreValid() throws {
+    try TrainingConfiguration().validate(worldSize: 1)
+    try TrainingConfiguration().validate(worldSize: 100)
+  }
+
+  static let wrong: [(String, @Sendable (inout TrainingConfiguration) -> Void)] = [
+    ("--latent is 0; it must be at least 1", { $0.latent = 0 }),
+    ("--hidden is 500,0; it must be widths above 0", { $0.hidden = [500, 0] }),
+    ("--draws is 0; it must be at least 1", { $0.draws = 0 }),
+    ("--epochs is 0; it must be at least 1", { $0.epochs = 0 }),
+    ("--steps is -3; it must be at least 1", { $0.steps = -3 }),
+    ("--global-batch-size is 0; it must be at least 1", { $0.globalBatchSize = 0 }),
+    ("--threads is 0; it must be at least 1", { $0.threads = 0 }),
+    ("--keep is 0; it must be at least 1", { $0.keep = 0 }),
+    ("--warmup-steps is -1; it must be 0 or more", { $0.warmupSteps = -1 }),
+    ("--test-fraction is 1; it must be between 0 and 1", { $0.testFraction = 1 }),
+    ("--learning-rate is -0.1; it must be above 0", { $0.learningRate = -0.1 }),
+    ("--momentum is 1; it must be at least 0 and below 1", { $0.momentum = 1 }),
+    ("--weight-decay is -1; it must be 0 or more", { $0.weightDecay = -1 }),
+    ("--clip-gradient-norm is 0; it must be above 0", { $0.clipGradientNorm = 0 }),
+    ("--scale is -255; it must be above 0", { $0.scale = -255 }),
+    (
+      "--global-batch-size is 2, which 3 ranks cannot share; use at least 3",
+      { $0.globalBatchSize = 2 }
+    ),
+  ]
+
+  @Test(arguments: wrong) func wrongSettingsAreNamed(
+    sentence: String, change: @Sendable (inout TrainingConfiguration) -> Void
+  ) {
+    var configuration = TrainingConfiguration()
+    change(&configuration)
+    do throws(TrainingError) {
+      try configuration.validate(worldSize: 3)
+      Issue.record("accepted")
+    } catch {
+      #expect(error.description == sentence)
+    }
+  }
+
+  @Test func everySettingHasAName() {
+    let settings = TrainingConfiguration().settings
+    #expect(settings.count == TrainingConfiguration.CodingKeys.allCases.count)
+    let values = Dictionary(uniqueKeysWithValues: settings.map { ($0.name, $0.value) })
+    #expect(values["hidden"] == "500")
+    #expect(values["steps"] == "default")
+    #expect(values["learning-rate"] == "0.001")
+    #expect(settings.allSatisfy { $0.name == $0.name.lowercased() && !$0.name.contains("_") })
+  }
+}
