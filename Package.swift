@@ -38,23 +38,31 @@ let package = Package(
     // MARK: Level 1, arithmetic, ranks, digests
     .target(
       name: "TensorKernels", dependencies: ["CKernels", "COneDNN"],
+      exclude: ["README.md"], swiftSettings: swiftSettings),
+    .target(
+      name: "Collectives", dependencies: ["CCollectives"], exclude: ["README.md"],
       swiftSettings: swiftSettings),
-    .target(name: "Collectives", dependencies: ["CCollectives"], swiftSettings: swiftSettings),
 
-    .target(name: "Digests", dependencies: ["CLibcrypto"], swiftSettings: swiftSettings),
+    .target(
+      name: "Digests", dependencies: ["CLibcrypto"], exclude: ["README.md"],
+      swiftSettings: swiftSettings),
 
     // MARK: Level 2, layers, data, files
-    .target(name: "Layers", dependencies: ["TensorKernels"], swiftSettings: swiftSettings),
+    .target(
+      name: "Layers", dependencies: ["TensorKernels"], exclude: ["README.md"],
+      swiftSettings: swiftSettings),
     .target(
       name: "DataLoading", dependencies: ["TensorKernels", "Digests", "CZlib"],
-      resources: [.embedInCode("Resources/digits.zlib")],
+      exclude: ["README.md"], resources: [.embedInCode("Resources/digits.zlib")],
       swiftSettings: swiftSettings),
-    .target(name: "Checkpointing", dependencies: ["Digests"], swiftSettings: swiftSettings),
+    .target(
+      name: "Checkpointing", dependencies: ["Digests"], exclude: ["README.md"],
+      swiftSettings: swiftSettings),
 
     // MARK: Level 3, the objective
     .target(
       name: "VAEObjective", dependencies: ["Layers", "TensorKernels"],
-      swiftSettings: swiftSettings),
+      exclude: ["README.md"], swiftSettings: swiftSettings),
 
     // MARK: Level 4, the loop
     .target(
@@ -63,7 +71,7 @@ let package = Package(
         "VAEObjective", "Layers", "TensorKernels", "DataLoading", "Checkpointing", "Collectives",
         "Digests",
       ],
-      swiftSettings: swiftSettings),
+      exclude: ["README.md"], swiftSettings: swiftSettings),
 
     // MARK: Level 5, the command
     .executableTarget(
@@ -72,7 +80,7 @@ let package = Package(
         "Training", "VAEObjective", "DataLoading", "Checkpointing", "Collectives",
         argumentParser, yams,
       ],
-      swiftSettings: swiftSettings),
+      exclude: ["README.md"], swiftSettings: swiftSettings),
 
     // MARK: Tests
     .target(
