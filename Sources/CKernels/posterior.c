@@ -11,8 +11,7 @@ void vd_kernel_reparameterize(size_t rows, size_t latents, size_t draws, const f
     for (size_t l = 0; l < draws; l++) {
       const float *eps = noise + (b * draws + l) * latents;
       float *z = latent_values + (b * draws + l) * latents;
-      for (size_t j = 0; j < latents; j++)
-        z[j] = mean[j] + vd_exp(0.5f * log_variance[j]) * eps[j];
+      for (size_t j = 0; j < latents; j++) z[j] = mean[j] + vd_exp(0.5f * log_variance[j]) * eps[j];
     }
     float sum = 0;
     {
@@ -69,8 +68,7 @@ void vd_kernel_log_prior_ratio(size_t rows, size_t latents, size_t draws, const 
     float sum = 0;
     {
 #pragma clang fp reassociate(on)
-      for (size_t j = 0; j < latents; j++)
-        sum += (eps[j] * eps[j] - z[j] * z[j]) + log_variance[j];
+      for (size_t j = 0; j < latents; j++) sum += (eps[j] * eps[j] - z[j] * z[j]) + log_variance[j];
     }
     log_ratio[r] = 0.5 * (double)sum;
   }

@@ -56,11 +56,10 @@ VD_INLINE void turn(float t, float *cosine, float *sine) {
   float nearest = (quarters + 12582912.0f) - 12582912.0f;
   float r = (quarters - nearest) * 1.57079633f; // |r| ≤ π/4
   float s = r * r;
-  float sin_r =
-      r + r * s * (-1.6666654611e-1f + s * (8.3321608736e-3f + s * -1.9515295891e-4f));
-  float cos_r = 1.0f - 0.5f * s +
-                s * s * (4.166664568298827e-2f +
-                         s * (-1.388731625493765e-3f + s * 2.443315711809948e-5f));
+  float sin_r = r + r * s * (-1.6666654611e-1f + s * (8.3321608736e-3f + s * -1.9515295891e-4f));
+  float cos_r =
+      1.0f - 0.5f * s +
+      s * s * (4.166664568298827e-2f + s * (-1.388731625493765e-3f + s * 2.443315711809948e-5f));
   uint32_t quarter = (uint32_t)nearest & 3u;
   float first = quarter & 1u ? sin_r : cos_r;  // |cos| of the whole angle
   float second = quarter & 1u ? cos_r : sin_r; // |sin|
@@ -91,9 +90,8 @@ VD_INLINE void to_normal(const block *b, float values[4][lanes]) {
 
 // Counter: (block within the row, example, time, purpose and draw). Rows are cut into blocks of
 // four columns, and `lanes` blocks at a time, which may lie in several rows, are computed together.
-VD_INLINE void fill(const vd_kernel_random_key *key, const uint32_t *examples,
-                    size_t example_count, uint32_t first_draw, size_t draws, size_t columns,
-                    float *values, int normal) {
+VD_INLINE void fill(const vd_kernel_random_key *key, const uint32_t *examples, size_t example_count,
+                    uint32_t first_draw, size_t draws, size_t columns, float *values, int normal) {
   size_t blocks_a_row = (columns + 3) / 4;
   size_t total = example_count * draws * blocks_a_row;
   uint32_t key0 = (uint32_t)key->seed, key1 = (uint32_t)(key->seed >> 32);

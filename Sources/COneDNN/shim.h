@@ -1,7 +1,8 @@
 // oneDNN's matrix product, one plan per shape, the same for oneDNN 2.x and 3.x.
 //
 // Why a shim: the two major versions describe a primitive in different ways (operation descriptors
-// in 2.x, direct creation in 3.x), and some of what is needed are macros that Swift does not import.
+// in 2.x, direct creation in 3.x), and some of what is needed are macros that Swift does not
+// import.
 
 #ifndef VD_ONEDNN_SHIM_H
 #define VD_ONEDNN_SHIM_H
@@ -66,7 +67,9 @@ static inline dnnl_status_t vd_dnnl_make_layout(vd_dnnl_layout *layout, int64_t 
   return dnnl_memory_desc_create_with_strides(layout, 2, extents, dnnl_f32, strides);
 }
 static inline const_dnnl_memory_desc_t vd_dnnl_borrow(vd_dnnl_layout *layout) { return *layout; }
-static inline void vd_dnnl_drop_layout(vd_dnnl_layout *layout) { dnnl_memory_desc_destroy(*layout); }
+static inline void vd_dnnl_drop_layout(vd_dnnl_layout *layout) {
+  dnnl_memory_desc_destroy(*layout);
+}
 static inline size_t vd_dnnl_byte_count(const_dnnl_memory_desc_t layout) {
   return dnnl_memory_desc_get_size(layout);
 }
@@ -119,19 +122,20 @@ static inline dnnl_status_t vd_dnnl_product_create(dnnl_engine_t engine,
   dnnl_post_ops_t after = NULL;
   dnnl_primitive_desc_t description = NULL;
   status = dnnl_primitive_attr_create(&attributes);
-  if (!status) status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+  if (!status)
+    status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
   if (!status) status = dnnl_post_ops_create(&after);
 #if DNNL_VERSION_MAJOR >= 3
   if (!status && what->accumulates)
     status = dnnl_post_ops_append_sum(after, 1.0f, 0, dnnl_data_type_undef);
   if (!status && what->activation != VD_DNNL_IDENTITY)
-    status = dnnl_post_ops_append_eltwise(after, vd_dnnl_algorithm(what->activation), what->slope,
-                                          0.0f);
+    status =
+        dnnl_post_ops_append_eltwise(after, vd_dnnl_algorithm(what->activation), what->slope, 0.0f);
   if (!status) status = dnnl_primitive_attr_set_post_ops(attributes, after);
   if (!status)
-    status = dnnl_matmul_primitive_desc_create(&description, engine, source, weights,
-                                               what->has_bias ? bias : NULL, destination,
-                                               attributes);
+    status =
+        dnnl_matmul_primitive_desc_create(&description, engine, source, weights,
+                                          what->has_bias ? bias : NULL, destination, attributes);
 #else
   if (!status && what->accumulates) status = dnnl_post_ops_append_sum(after, 1.0f);
   if (!status && what->activation != VD_DNNL_IDENTITY)
@@ -147,8 +151,7 @@ static inline dnnl_status_t vd_dnnl_product_create(dnnl_engine_t engine,
 #endif
   if (!status) status = dnnl_primitive_create(&product->primitive, description);
   if (!status) status = dnnl_stream_create(&product->stream, engine, dnnl_stream_default_flags);
-  if (!status)
-    status = dnnl_memory_create(&product->source, vd_dnnl_borrow(&source), engine, NULL);
+  if (!status) status = dnnl_memory_create(&product->source, vd_dnnl_borrow(&source), engine, NULL);
   if (!status)
     status = dnnl_memory_create(&product->weights, vd_dnnl_borrow(&weights), engine, NULL);
   if (!status) status = dnnl_memory_create(&product->bias, vd_dnnl_borrow(&bias), engine, NULL);

@@ -74,8 +74,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var initializer = Initializer.glorotUniform
 
   // MARK: Optimization
-  /// Passes over the training examples, unless ``steps`` is given.
-  public var epochs = 20
+  /// Passes over the training examples; nil where ``steps`` is set.
+  public var epochs: Int? = 20
   /// Updates, instead of ``epochs``.
   public var steps: Int?
   /// Examples of an update, all ranks together.
@@ -154,5 +154,5 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   }
 
   /// The number of updates in all.
-  public func totalSteps(stepsPerEpoch: Int) -> Int { steps ?? epochs * stepsPerEpoch }
+  public func totalSteps(stepsPerEpoch: Int) -> Int { steps ?? (epochs ?? 0) * stepsPerEpoch }
 }

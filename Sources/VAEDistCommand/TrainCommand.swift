@@ -28,7 +28,7 @@ struct TrainCommand: RankCommand {
     let stored = isResuming ? try Self.settings(of: folder, communicator) : ""
     let configuration = try ranks.onEveryRank {
       let before = try ConfigurationFile(text: stored, path: folder.configurationPath).flags
-      let settings = try TrainOptions.parse(before + given).configuration
+      let settings = try TrainOptions.parse(Self.join(before, given)).configuration
       try settings.validate(worldSize: communicator.worldSize)
       return settings
     }
@@ -51,7 +51,19 @@ struct TrainCommand: RankCommand {
   private static func flags(of options: TrainOptions) throws -> [String] {
     let file = try options.run.config.map { try ConfigurationFile(path: $0).flags } ?? []
     let own = CommandLine.arguments.dropFirst().drop { $0 != "train" }.dropFirst()
-    return file + own
+    return join(file, Array(own))
+  }
+
+  // Of a flag given twice the last one counts. The length of a run has two flags: a later one of
+  // them replaces an earlier other.
+  private static func join(_ earlier: [String], _ later: [String]) -> [String] {
+    func names(_ flag: String) -> Bool {
+      later.contains { $0 == flag || $0.hasPrefix("\(flag)=") }
+    }
+    let setsLength = names("--epochs") || names("--steps")
+    return earlier.filter { flag in
+      !setsLength || !(flag.hasPrefix("--epochs=") || flag.hasPrefix("--steps="))
+    } + later
   }
 
   private func chooseFolder(_ communicator: any Communicator) throws -> RunFolder {

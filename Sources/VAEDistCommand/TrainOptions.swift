@@ -93,7 +93,7 @@ struct ModelOptions: ParsableArguments {
 }
 
 struct OptimizationOptions: ParsableArguments {
-  @Option(help: help("Passes over the training examples", defaults.epochs))
+  @Option(help: "Passes over the training examples. (default: 20)")
   var epochs: Int?
 
   @Option(help: "Updates, instead of --epochs.")
@@ -126,6 +126,14 @@ struct OptimizationOptions: ParsableArguments {
 
   @Option(help: help("Keys every random number", defaults.seed))
   var seed: UInt64?
+
+  func validate() throws {
+    if let epochs, let steps {
+      throw ValidationError(
+        "--epochs \(epochs) and --steps \(steps) are both given; the length of a run is one of them"
+      )
+    }
+  }
 }
 
 struct RunOptions: ParsableArguments {
@@ -178,8 +186,12 @@ struct TrainOptions: ParsableArguments {
     set(\.gaussianMean, model.gaussianMean)
     set(\.draws, model.draws)
     set(\.initializer, model.initializer)
-    set(\.epochs, optimization.epochs)
-    settings.steps = optimization.steps
+    if optimization.steps != nil {
+      settings.epochs = nil
+      settings.steps = optimization.steps
+    } else if let epochs = optimization.epochs {
+      settings.epochs = epochs
+    }
     set(\.globalBatchSize, optimization.globalBatchSize)
     set(\.optimizer, optimization.optimizer)
     settings.learningRate = optimization.learningRate ?? settings.optimizer.usualLearningRate

@@ -29,6 +29,10 @@ import Testing
       "no such choice", ["train", "--activation", "reul"], 64,
       "Error: The value 'reul' is invalid for '--activation"
     ),
+    (
+      "both lengths", ["train", "--epochs", "2", "--steps", "3"], 64,
+      "Error: --epochs 2 and --steps 3 are both given"
+    ),
     ("zero", ["train", "--latent", "0"], 64, "Error: --latent is 0; it must be at least 1"),
     (
       "no such data", ["train", "--data", "minst"], 66,
@@ -113,6 +117,20 @@ import Testing
       let text = try Launch.alone("vae-dist", arguments).output
       #expect(try JSONSerialization.jsonObject(with: Data(text.utf8)) is [String: Any])
     }
+  }
+
+  @Test func eitherLengthExtendsARun() throws {
+    let folder = try TemporaryFolder()
+    let train = { (flags: [String]) in
+      try Launch.alone("vae-dist", ["train", "--run", folder.path("r"), "--resume"] + flags)
+    }
+    #expect(try train(["--steps", "20"]).output.contains("Done"))
+    #expect(try train([]).output.contains("is complete at step 20"))
+    #expect(try train(["--epochs", "2"]).output.contains("after 34 steps"))
+    #expect(try train(["--steps", "40"]).output.contains("after 40 steps"))
+    let settings = String(decoding: try contents(folder.path("r/config.yaml")), as: UTF8.self)
+    #expect(settings.contains("steps: 40"))
+    #expect(!settings.contains("epochs:"))
   }
 
   @Test func theConfigurationOfARunRepeatsIt() throws {

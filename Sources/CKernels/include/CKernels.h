@@ -53,8 +53,7 @@ void vd_kernel_column_sums(size_t rows, size_t columns, const float *matrix, int
 /// compared with row r / draws of `data`. Where `gradient` is not null it receives
 /// scale · (sigmoid(l) − x), the gradient of −log p; it may be `logits` itself.
 void vd_kernel_bernoulli(size_t rows, size_t columns, size_t draws, const float *data,
-                         const float *logits, float scale, double *log_likelihood,
-                         float *gradient);
+                         const float *logits, float scale, double *log_likelihood, float *gradient);
 
 /// log N(x; m, exp(v)) summed over a row. A row of `parameters` holds the means (before the sigmoid
 /// where `sigmoid_mean`), then the log variances. Where `gradient` is not null it receives
@@ -65,8 +64,8 @@ void vd_kernel_gaussian(size_t rows, size_t columns, size_t draws, int sigmoid_m
 
 // MARK: Diagonal Gaussian posterior. A row of `posterior` holds the means, then the log variances.
 
-/// latents[b·draws + l, j] = mean + exp(½ log variance) · noise[b·draws + l, j], and the closed-form
-/// KL(q ‖ N(0, I)) of each row: ½ Σ_j (mean² + variance − 1 − log variance).
+/// latents[b·draws + l, j] = mean + exp(½ log variance) · noise[b·draws + l, j], and the
+/// closed-form KL(q ‖ N(0, I)) of each row: ½ Σ_j (mean² + variance − 1 − log variance).
 void vd_kernel_reparameterize(size_t rows, size_t latents, size_t draws, const float *posterior,
                               const float *noise, float *latent_values, double *kl_divergence);
 
@@ -76,8 +75,8 @@ void vd_kernel_reparameterize_backward(size_t rows, size_t latents, size_t draws
                                        const float *posterior, const float *noise,
                                        const float *latent_gradient, float *posterior_gradient);
 
-/// log N(z; 0, I) − log N(z; mean, variance) for each of `rows` rows of latents, from the noise that
-/// made it: Σ_j ½ (noise² + log variance − z²). Row r belongs to row r / draws of `posterior`.
+/// log N(z; 0, I) − log N(z; mean, variance) for each of `rows` rows of latents, from the noise
+/// that made it: Σ_j ½ (noise² + log variance − z²). Row r belongs to row r / draws of `posterior`.
 void vd_kernel_log_prior_ratio(size_t rows, size_t latents, size_t draws, const float *posterior,
                                const float *noise, const float *latent_values, double *log_ratio);
 
@@ -95,7 +94,8 @@ void vd_kernel_adagrad(size_t count, float *parameters, const float *gradient, f
                        float gradient_scale, float learning_rate, float epsilon,
                        float weight_decay);
 
-/// Stochastic gradient descent with momentum: velocity = momentum · velocity + g; p −= rate · velocity.
+/// Stochastic gradient descent with momentum: velocity = momentum · velocity + g; p −= rate ·
+/// velocity.
 void vd_kernel_sgd(size_t count, float *parameters, const float *gradient, float *velocity,
                    float gradient_scale, float learning_rate, float momentum, float weight_decay);
 
@@ -123,8 +123,9 @@ typedef struct {
   uint32_t time;    // the epoch, or another count that the purpose defines
 } vd_kernel_random_key;
 
-/// Philox4x32-10 (Salmon et al. 2011). Row (e, l) of the output, `columns` wide, depends on the key,
-/// on examples[e] and on draw first_draw + l (24 bits), on nothing else. Raw words of one counter:
+/// Philox4x32-10 (Salmon et al. 2011). Row (e, l) of the output, `columns` wide, depends on the
+/// key, on examples[e] and on draw first_draw + l (24 bits), on nothing else. Raw words of one
+/// counter:
 void vd_kernel_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
 
 /// Uniform on [0, 1): multiples of 2⁻²⁴. [example_count · draws, columns].
