@@ -14,7 +14,7 @@ import Training
 
   // 1,617 examples in batches of 101: the last is one example, so most ranks have none of it.
   static let arguments = [
-    "train", "--epochs", "3", "--hidden", "40", "--latent", "5", "--global-batch-size", "101",
+    "train", "--steps", "51", "--hidden", "40", "--latent", "5", "--global-batch-size", "101",
     "--binarize", "dynamic", "--draws", "2", "--seed", "11", "--threads", "1", "--run",
   ]
 
@@ -52,7 +52,8 @@ import Training
     // Two epochs and a half on three ranks, then the rest on two, with checkpoints within epochs.
     let run = folder.path("run")
     let first = try Launch.ranks(
-      3, "vae-dist", Self.arguments + [run, "--steps", "42", "--checkpoint-every-steps", "5"])
+      3, "vae-dist",
+      ["train", "--steps", "42", "--checkpoint-every-steps", "5"] + Self.arguments[3...] + [run])
     #expect(first.status == 0, "\(first.errors)")
     let second = try Launch.ranks(
       2, "vae-dist", ["train", "--run", run, "--resume", "--steps", "51"])
