@@ -6,18 +6,13 @@
 // One call moves at most this many elements: MPI 3's counts are int.
 static const size_t largest_call = (size_t)1 << 30;
 
-int vd_mpi_initialize(int *rank, int *world_size, int *ranks_on_node) {
+int vd_mpi_initialize(int *rank, int *world_size) {
   int provided = 0;
   int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
   if (code != MPI_SUCCESS) return code;
   code = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   if (code == MPI_SUCCESS) code = MPI_Comm_rank(MPI_COMM_WORLD, rank);
   if (code == MPI_SUCCESS) code = MPI_Comm_size(MPI_COMM_WORLD, world_size);
-  MPI_Comm node = MPI_COMM_NULL;
-  if (code == MPI_SUCCESS)
-    code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-  if (code == MPI_SUCCESS) code = MPI_Comm_size(node, ranks_on_node);
-  if (code == MPI_SUCCESS) code = MPI_Comm_free(&node);
   return code;
 }
 
@@ -29,15 +24,6 @@ void vd_mpi_error_text(int code, char *text, size_t capacity) {
   char whole[MPI_MAX_ERROR_STRING + 1] = {0};
   int length = 0;
   if (MPI_Error_string(code, whole, &length) != MPI_SUCCESS) strcpy(whole, "unknown MPI error");
-  strncpy(text, whole, capacity - 1);
-  text[capacity - 1] = 0;
-}
-
-void vd_mpi_library_version(char *text, size_t capacity) {
-  char whole[MPI_MAX_LIBRARY_VERSION_STRING + 1] = {0};
-  int length = 0;
-  MPI_Get_library_version(whole, &length);
-  whole[strcspn(whole, ",\n")] = 0;
   strncpy(text, whole, capacity - 1);
   text[capacity - 1] = 0;
 }

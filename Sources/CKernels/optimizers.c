@@ -1,3 +1,7 @@
+// The same update on every processor, so that nodes of different kinds keep equal replicas. The loops
+// wait for memory, not for arithmetic.
+#pragma STDC FP_CONTRACT OFF
+
 #include "CKernels.h"
 #include "vector_math.h"
 

@@ -6,6 +6,7 @@
 #endif
 #if defined(__linux__)
 #include <sched.h>
+#include <string.h>
 #endif
 
 void vd_kernel_flush_denormals(void) {
@@ -18,10 +19,15 @@ void vd_kernel_flush_denormals(void) {
 #endif
 }
 
-int vd_kernel_allowed_processors(void) {
+size_t vd_kernel_allowed_processors(uint8_t *mask, size_t capacity) {
 #if defined(__linux__)
   cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  if (capacity >= sizeof set && sched_getaffinity(0, sizeof set, &set) == 0) {
+    memcpy(mask, &set, sizeof set);
+    return sizeof set;
+  }
 #endif
+  (void)mask;
+  (void)capacity;
   return 0;
 }

@@ -1,9 +1,9 @@
+// The same bits on every processor: without this, an instruction set with fused multiply-add would
+// round differently from one without. It comes before the functions that vector_math.h defines.
+#pragma STDC FP_CONTRACT OFF
+
 #include "CKernels.h"
 #include "vector_math.h"
-
-// The same bits on every processor: without this, an instruction set with fused multiply-add would
-// round differently from one without.
-#pragma STDC FP_CONTRACT OFF
 
 enum { lanes = 16 }; // counters that go through the rounds side by side
 
@@ -127,6 +127,23 @@ VD_INLINE void fill(const vd_kernel_random_key *key, const uint32_t *examples, s
         for (size_t k = 0; column + k < columns; k++) out[k] = drawn[k][i];
       }
     }
+  }
+}
+
+VD_DISPATCHED
+void vd_kernel_words(const vd_kernel_random_key *key, uint64_t first_block, size_t block_count,
+                     uint32_t *words) {
+  for (size_t start = 0; start < block_count; start += lanes) {
+    block b = {0};
+    for (size_t i = 0; i < lanes; i++) {
+      b.word[0][i] = (uint32_t)(first_block + start + i);
+      b.word[1][i] = (uint32_t)((first_block + start + i) >> 32);
+      b.word[2][i] = key->time;
+      b.word[3][i] = key->purpose & 0xffu;
+    }
+    philox(&b, (uint32_t)key->seed, (uint32_t)(key->seed >> 32));
+    for (size_t i = 0; i < lanes && start + i < block_count; i++)
+      for (int k = 0; k < 4; k++) words[4 * (start + i) + (size_t)k] = b.word[k][i];
   }
 }
 

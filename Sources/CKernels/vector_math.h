@@ -1,5 +1,5 @@
 // exp, log(1 + x) and their like as straight-line code that the compiler can vectorise.
-// Accuracy is tested over all of the range: see VectorMathTests.
+// Accuracy is tested through the likelihoods, which are made of them: see LikelihoodKernelTests.
 
 #ifndef VD_VECTOR_MATH_H
 #define VD_VECTOR_MATH_H

@@ -192,8 +192,9 @@ static inline dnnl_status_t vd_dnnl_product_run(vd_dnnl_product *product, const 
                                   {DNNL_ARG_DST, product->destination},
                                   {DNNL_ARG_SCRATCHPAD, product->scratchpad},
                                   {DNNL_ARG_BIAS, product->bias}};
-  return dnnl_primitive_execute(product->primitive, product->stream, 4 + product->has_bias,
-                                arguments);
+  dnnl_status_t status =
+      dnnl_primitive_execute(product->primitive, product->stream, 4 + product->has_bias, arguments);
+  return status ? status : dnnl_stream_wait(product->stream);
 }
 
 /// Makes oneDNN run on the calling thread alone. We divide work between threads ourselves, by
@@ -201,12 +202,6 @@ static inline dnnl_status_t vd_dnnl_product_run(vd_dnnl_product *product, const 
 static inline void vd_dnnl_use_calling_thread_only(void) {
   void (*set_thread_count)(int) = (void (*)(int))dlsym(RTLD_DEFAULT, "omp_set_num_threads");
   if (set_thread_count) set_thread_count(1);
-}
-
-/// The version that runs, as major * 10000 + minor * 100 + patch.
-static inline int vd_dnnl_version(void) {
-  const dnnl_version_t *version = dnnl_version();
-  return version->major * 10000 + version->minor * 100 + version->patch;
 }
 
 #endif

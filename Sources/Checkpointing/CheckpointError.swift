@@ -10,7 +10,7 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
   case unwritable(path: String, reason: String)
   /// Not a safetensors file, or a damaged one.
   case malformed(path: String, reason: String)
-  /// The tensors' bytes are not those that were written.
+  /// The contents are not those that were written.
   case digestMismatch(path: String)
   /// A tensor that the reader needs is not there.
   case missingTensor(path: String, name: String)
@@ -35,7 +35,7 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
     case .malformed(let path, let reason):
       "'\(path)' is not a whole safetensors file: \(reason)"
     case .digestMismatch(let path):
-      "'\(path)' is damaged: its tensors do not have the SHA-256 that was stored with them"
+      "'\(path)' is damaged: its contents do not have the SHA-256 that was stored with them"
     case .missingTensor(let path, let name):
       "'\(path)' has no tensor '\(name)', which the model needs"
     case .wrongShape(let path, let name, let actual, let expected):

@@ -63,22 +63,46 @@ public struct CheckpointFolder: Sendable {
     }
   }
 
-  /// The newest checkpoint that is whole, and those that are not and were passed over.
+  /// What the newest checkpoint that is whole and makes sense holds.
   ///
+  /// - Parameters:
+  ///   - onSkip: Told of each newer one that is damaged.
+  ///   - read: Makes sense of a verified file, or throws.
+  /// - Returns: What `read` made of the file.
   /// - Throws: ``CheckpointError/noneUsable(folder:skipped:)`` if every one is damaged; other
   ///   errors if the folder cannot be read.
-  public func newestWhole() throws(CheckpointError) -> (file: SafetensorsFile, skipped: [Skipped]) {
-    var skipped: [Skipped] = []
+  public func newestWhole<Content>(
+    onSkip: (Skipped) -> Void, read: (SafetensorsFile) throws(CheckpointError) -> Content
+  ) throws(CheckpointError) -> Content {
+    if access(path, R_OK | X_OK) != 0 && errno == EACCES {
+      throw .unreadable(path: path, reason: String(cString: strerror(errno)))
+    }
+    var skipped = 0
     for step in steps.reversed() {
       do throws(CheckpointError) {
         let file = try SafetensorsFile(path: path(step: step))
         try file.verify()
-        return (file, skipped)
+        return try read(file)
       } catch {
-        skipped.append(Skipped(path: path(step: step), reason: error))
+        onSkip(Skipped(path: path(step: step), reason: error))
+        skipped += 1
       }
     }
-    throw .noneUsable(folder: path, skipped: skipped.count)
+    throw .noneUsable(folder: path, skipped: skipped)
+  }
+
+  /// Makes the links name these steps again, where they do not: a run may have been stopped between
+  /// a checkpoint and its links, or lost them.
+  ///
+  /// - Throws: ``CheckpointError/unwritable(path:reason:)``.
+  public func pointLinks(latest: Int, best: Int?) throws(CheckpointError) {
+    for (link, step) in [("latest", latest), ("best", best)] {
+      guard let step else { continue }
+      let name = Self.fileName(step: step)
+      if target(of: link) != name && DurableFile.exists(path(step: step)) {
+        try DurableFile.link("\(path)/\(link)", to: name)
+      }
+    }
   }
 
   /// The file name that a link names; nil if there is none.

@@ -9,7 +9,8 @@ public enum DurableFile {
   /// - Parameters:
   ///   - path: The target; replaced if it exists.
   ///   - produce: Hands over the content, piece by piece.
-  /// - Throws: ``CheckpointError/unwritable(path:reason:)``; the target is then as it was.
+  /// - Throws: ``CheckpointError/unwritable(path:reason:)``; the target is then as it was, or, where
+  ///   only the folder could not be synced, new but perhaps not durable.
   public static func replace(
     _ path: String,
     with produce: (_ write: (UnsafeRawBufferPointer) throws(CheckpointError) -> Void)
@@ -63,10 +64,12 @@ public enum DurableFile {
   ///
   /// - Throws: ``CheckpointError/unwritable(path:reason:)``.
   public static func makeFolder(_ path: String) throws(CheckpointError) {
-    if mkdir(path, 0o755) == 0 || errno == EEXIST && isFolder(path) { return }
+    if mkdir(path, 0o755) == 0 { return try syncFolder(of: path) }
+    if errno == EEXIST && isFolder(path) { return }
     if errno == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex {
       try makeFolder(String(path[..<slash]))
-      if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
+      if mkdir(path, 0o755) == 0 { return try syncFolder(of: path) }
+      if errno == EEXIST { return }
     }
     throw failure(path)
   }

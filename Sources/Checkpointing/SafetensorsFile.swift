@@ -42,16 +42,19 @@ public struct SafetensorsFile {
   /// The tensors, by name.
   public let entries: [Entry]
   private let mapping: Mapping
+  private let header: SafetensorsHeader
+  private let tensorStart: Int
 
-  /// The metadata key of the SHA-256 of all tensors' bytes.
+  /// The metadata key of the SHA-256 of everything else: the JSON without this key, keys sorted and
+  /// unpadded, and then the tensors' bytes.
   public static let digestKey = "sha256"
 
   // MARK: Writing
 
   /// Writes tensors and metadata so that the file is whole or absent.
   ///
-  /// Tensors are ordered by name, so equal contents give equal bytes. The SHA-256 of their bytes
-  /// joins the metadata under ``digestKey``.
+  /// Tensors are ordered by name, so equal contents give equal bytes. A SHA-256 of everything joins
+  /// the metadata under ``digestKey``.
   ///
   /// - Throws: ``CheckpointError/unwritable(path:reason:)``.
   public static func write(
@@ -60,20 +63,24 @@ public struct SafetensorsFile {
     let tensors = tensors.sorted { $0.name < $1.name }
     var entries: [String: SafetensorsHeader.Entry] = [:]
     var end = 0
+    for tensor in tensors {
+      precondition(entries[tensor.name] == nil, "Two tensors are named \(tensor.name)")
+      let start = end
+      end += 4 * tensor.shape.reduce(1, *)
+      entries[tensor.name] = .init(type: "F32", shape: tensor.shape, offsets: [start, end])
+    }
+    var header = SafetensorsHeader(metadata: metadata, entries: entries)
     let hash = SHA256()
+    header.encoded().withUnsafeBytes { hash.update($0) }
     for tensor in tensors {
       let values = tensor.values()
       precondition(
-        values.count == tensor.shape.reduce(1, *) && entries[tensor.name] == nil,
-        "\(tensor.name) \(tensor.shape) has \(values.count) values, or a namesake")
+        values.count == tensor.shape.reduce(1, *),
+        "\(tensor.name) \(tensor.shape) has \(values.count) values")
       values.withUnsafeBytes { hash.update($0) }
-      let start = end
-      end += 4 * values.count
-      entries[tensor.name] = .init(type: "F32", shape: tensor.shape, offsets: [start, end])
     }
-    var metadata = metadata
-    metadata[digestKey] = SHA256.hexadecimal(hash.finish())
-    var json = SafetensorsHeader(metadata: metadata, entries: entries).encoded()
+    header.metadata[digestKey] = SHA256.hexadecimal(hash.finish())
+    var json = header.encoded()
     json += [UInt8](repeating: UInt8(ascii: " "), count: (8 - json.count % 8) % 8)
     let length = withUnsafeBytes(of: UInt64(json.count).littleEndian) { Array($0) }
     try DurableFile.replace(path) { write throws(CheckpointError) in
@@ -145,6 +152,8 @@ public struct SafetensorsFile {
     guard
       let header = SafetensorsHeader(decoding: UnsafeRawBufferPointer(rebasing: bytes[8..<start]))
     else { throw malformed("its header is not the JSON of the format") }
+    self.header = header
+    tensorStart = start
     metadata = header.metadata
 
     var entries: [Entry] = []
@@ -196,7 +205,7 @@ public struct SafetensorsFile {
     return product
   }
 
-  /// Compares the tensors' bytes with the SHA-256 that was written with them.
+  /// Compares header and tensors with the SHA-256 that was written with them.
   ///
   /// - Throws: ``CheckpointError/digestMismatch(path:)``, or
   ///   ``CheckpointError/wrongMetadata(path:key:value:)`` if there is none.
@@ -204,9 +213,12 @@ public struct SafetensorsFile {
     guard let promised = metadata[Self.digestKey] else {
       throw .wrongMetadata(path: path, key: Self.digestKey, value: nil)
     }
-    let start = entries.map(\.bytes.lowerBound).min() ?? mapping.bytes.count
-    let tensors = UnsafeRawBufferPointer(rebasing: mapping.bytes[start...])
-    if SHA256.hexadecimal(SHA256.digest(tensors)) != promised { throw .digestMismatch(path: path) }
+    var rest = header
+    rest.metadata[Self.digestKey] = nil
+    let hash = SHA256()
+    rest.encoded().withUnsafeBytes { hash.update($0) }
+    hash.update(UnsafeRawBufferPointer(rebasing: mapping.bytes[tensorStart...]))
+    if SHA256.hexadecimal(hash.finish()) != promised { throw .digestMismatch(path: path) }
   }
 
   /// The values of a tensor of `Float`.

@@ -11,10 +11,6 @@ public protocol Communicator: AnyObject, Sendable {
   var rank: Int { get }
   /// How many processes there are.
   var worldSize: Int { get }
-  /// How many of them share this node.
-  var ranksOnNode: Int { get }
-  /// The library behind it, for people.
-  var libraryVersion: String { get }
 
   /// Combines elements over all ranks, in place. Afterwards every rank holds the same values.
   ///

@@ -10,12 +10,16 @@ public struct Launcher: Sendable {
   private static let rankVariables = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"]
   private static let otherVariables = ["OMPI_COMM_WORLD_SIZE"]
 
+  private let unconnectedTasks: Int?
+
   /// Reads these variables.
   public init(environment: [String: String]) {
     let ranks = Self.rankVariables.compactMap { environment[$0].flatMap { Int($0) } }
     let isLaunched =
       !ranks.isEmpty || Self.otherVariables.contains { environment[$0] != nil }
     rank = isLaunched ? ranks.first ?? 0 : nil
+    let tasks = environment["SLURM_STEP_NUM_TASKS"].flatMap { Int($0) } ?? 1
+    unconnectedTasks = !isLaunched && tasks > 1 ? tasks : nil
   }
 
   /// Whether an MPI launcher started this process.
@@ -23,8 +27,14 @@ public struct Launcher: Sendable {
 
   /// The group that this process belongs to.
   ///
-  /// - Throws: ``CollectiveError`` if a launcher started it and MPI cannot start.
+  /// - Throws: ``CollectiveError`` if a launcher started it and MPI cannot start, or if Slurm started
+  ///   several tasks that know nothing of each other.
   public func makeCommunicator() throws(CollectiveError) -> any Communicator {
-    isLaunchedByMPI ? try MPICommunicator.start() : SoloCommunicator()
+    if let unconnectedTasks {
+      throw CollectiveError(
+        operation: "starting \(unconnectedTasks) tasks with srun", code: 0,
+        text: "no MPI interface was asked for; use srun --mpi=pmix, or mpirun")
+    }
+    return isLaunchedByMPI ? try MPICommunicator.start() : SoloCommunicator()
   }
 }

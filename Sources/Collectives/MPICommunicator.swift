@@ -12,16 +12,10 @@ public final class MPICommunicator: Communicator {
   public let rank: Int
   /// How many were started.
   public let worldSize: Int
-  /// How many of them share this node.
-  public let ranksOnNode: Int
-  /// The library's name and version.
-  public let libraryVersion: String
 
-  private init(rank: Int32, worldSize: Int32, ranksOnNode: Int32) {
+  private init(rank: Int32, worldSize: Int32) {
     self.rank = Int(rank)
     self.worldSize = Int(worldSize)
-    self.ranksOnNode = Int(ranksOnNode)
-    libraryVersion = Self.text { vd_mpi_library_version($0, $1) }
   }
 
   /// Starts MPI.
@@ -30,9 +24,8 @@ public final class MPICommunicator: Communicator {
   public static func start() throws(CollectiveError) -> MPICommunicator {
     var rank: Int32 = 0
     var worldSize: Int32 = 1
-    var ranksOnNode: Int32 = 1
-    try check("starting MPI", vd_mpi_initialize(&rank, &worldSize, &ranksOnNode))
-    return MPICommunicator(rank: rank, worldSize: worldSize, ranksOnNode: ranksOnNode)
+    try check("starting MPI", vd_mpi_initialize(&rank, &worldSize))
+    return MPICommunicator(rank: rank, worldSize: worldSize)
   }
 
   /// Sums, or finds extremes, with `MPI_Allreduce`.

@@ -10,10 +10,6 @@ public final class SoloCommunicator: Communicator {
   public let rank = 0
   /// Always 1.
   public let worldSize = 1
-  /// Always 1.
-  public let ranksOnNode = 1
-  /// `none (one process)`.
-  public let libraryVersion = "none (one process)"
 
   /// The group of this process alone.
   public init() {}

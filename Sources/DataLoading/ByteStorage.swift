@@ -36,19 +36,32 @@ public final class ByteStorage: @unchecked Sendable {
     bytes = UnsafeRawBufferPointer(start: mapping, count: count)
   }
 
-  /// Copies bytes.
-  init(copying source: [UInt8]) {
-    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 64)
-    source.withUnsafeBytes { copy.copyMemory(from: $0) }
-    bytes = UnsafeRawBufferPointer(copy)
+  /// Memory of this size, zero until `fill` writes to it.
+  ///
+  /// Only what is written to is taken from the system, so that a size that a damaged header
+  /// promises costs nothing by itself.
+  ///
+  /// - Throws: ``DataError/unreadable(path:reason:)`` if there is no such memory, or what `fill`
+  ///   throws.
+  init(
+    count: Int, path: String,
+    fill: (UnsafeMutableRawBufferPointer) throws(DataError) -> Void
+  ) throws(DataError) {
     isMapped = false
+    let memory = mmap(
+      nil, max(count, 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+      0)
+    guard let memory, memory != MAP_FAILED else {
+      throw .unreadable(
+        path: path, reason: "its \(DataError.grouped(count)) bytes need more memory")
+    }
+    bytes = UnsafeRawBufferPointer(start: memory, count: count)
+    try fill(UnsafeMutableRawBufferPointer(start: memory, count: count))
   }
 
   deinit {
-    if isMapped, let start = bytes.baseAddress {
-      munmap(UnsafeMutableRawPointer(mutating: start), bytes.count)
-    } else {
-      bytes.deallocate()
+    if let start = bytes.baseAddress {
+      munmap(UnsafeMutableRawPointer(mutating: start), max(bytes.count, 1))
     }
   }
 
@@ -76,31 +89,25 @@ struct GzipReader: ~Copyable {
     gzclose(file)
   }
 
-  /// Up to `count` more bytes; fewer only at the end.
-  func read(upTo count: Int) throws(DataError) -> [UInt8] {
-    var bytes: [UInt8] = []
-    let piece = 1 << 22
-    while bytes.count < count {
-      let start = bytes.count
-      let wanted = min(piece, count - start)
-      // Grows as data arrive: a promise in a header is no reason to allocate.
-      bytes.append(contentsOf: repeatElement(0, count: wanted))
-      let got = bytes.withUnsafeMutableBytes {
-        gzread(file, $0.baseAddress.map { $0 + start }, UInt32(wanted))
-      }
-      if got < 0 {
-        var code: Int32 = 0
-        throw .damagedGzip(path: path, reason: String(cString: gzerror(file, &code)))
-      }
-      bytes.removeLast(wanted - Int(got))
-      if Int(got) < wanted { break }
+  /// Fills the memory as far as the file goes, and returns how many bytes that was.
+  func read(into memory: UnsafeMutableRawBufferPointer) throws(DataError) -> Int {
+    var filled = 0
+    while filled < memory.count {
+      let wanted = min(1 << 22, memory.count - filled)
+      let got = Int(gzread(file, memory.baseAddress.map { $0 + filled }, UInt32(wanted)))
+      if got < 0 { throw failure() }
+      filled += got
+      if got < wanted { break }
     }
-    // A stream that is cut short ends without an error from gzread; gzclose would tell.
+    // A stream that is cut short ends without an error from gzread.
     var code: Int32 = 0
-    let text = gzerror(file, &code)
-    if code == Z_BUF_ERROR || code == Z_DATA_ERROR, let text {
-      throw .damagedGzip(path: path, reason: String(cString: text))
-    }
-    return bytes
+    _ = gzerror(file, &code)
+    if code == Z_BUF_ERROR || code == Z_DATA_ERROR { throw failure() }
+    return filled
+  }
+
+  private func failure() -> DataError {
+    var code: Int32 = 0
+    return .damagedGzip(path: path, reason: gzerror(file, &code).map { String(cString: $0) } ?? "")
   }
 }

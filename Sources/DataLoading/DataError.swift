@@ -58,6 +58,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
       "Data set '\(name)' is not in '\(folder)'; install it with: apt-get install \(package)"
     case .folderWithoutData(let path, let expected):
       "Folder '\(path)' holds none of \(expected.joined(separator: ", ")), gzipped or not"
+    case .unknownFormat(let path, []):
+      "'\(path)' is an empty file; data are IDX or NPY"
     case .unknownFormat(let path, let bytes):
       "'\(path)' is neither IDX nor NPY: it starts with the bytes \(Self.hexadecimal(bytes))"
     case .malformedHeader(let path, let reason):
@@ -81,14 +83,15 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
     case .empty(let path, let shape):
       "'\(path)' is empty: its shape is \(shape)"
     case .nonFinite(let path, let example, let position):
-      "'\(path)' holds NaN or infinity, first at value \(position) of example \(example);"
+      "'\(path)' holds NaN, infinity or a number beyond 32-bit floating point, first at value \(position) of example \(example);"
         + " remove or replace such values"
     case .outsideUnitInterval(let path, let minimum, let maximum, let scale, let reason):
       "'\(path)' has values from \(Self.short(minimum)) to \(Self.short(maximum))"
         + (scale == 1 ? "" : " after division by \(Self.short(scale))")
         + ", but \(reason) needs values in [0, 1]; "
         + (minimum >= 0
-          ? "use --scale \(Self.short(maximum * scale))" : "use --likelihood gaussian")
+          ? "use --scale \(Self.short(maximum * scale))"
+          : "use --likelihood gaussian with --binarize none")
     case .differentWidths(let train, let test):
       "Training examples have the shape \(train) and test examples \(test); they must be alike"
     case .otherWidth(let path, let width, let expected):

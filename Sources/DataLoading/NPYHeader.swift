@@ -33,7 +33,8 @@ func parseNPYHeader(_ bytes: UnsafeRawBufferPointer, path: String) throws(DataEr
   }
   var parser = PythonLiteralParser(bytes[start..<start + length])
   guard let dictionary = parser.dictionary() else {
-    throw .malformedHeader(path: path, reason: "it is not a Python dictionary of literals")
+    throw .malformedHeader(
+      path: path, reason: "it is not a dictionary of a type, an order and a shape of whole numbers")
   }
   guard case .text(let descr)? = dictionary["descr"] else {
     if case .other? = dictionary["descr"] {

@@ -24,7 +24,8 @@ public struct NumericArray: Sendable {
   var rowByteCount: Int { width * type.byteCount }
   /// The elements' bytes.
   public var bytes: UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(rebasing: storage.bytes[dataOffset...])
+    let count = exampleCount * rowByteCount
+    return UnsafeRawBufferPointer(rebasing: storage.bytes[dataOffset..<dataOffset + count])
   }
 
   /// Opens a file: NPY or IDX, gzipped or not.
@@ -50,42 +51,50 @@ public struct NumericArray: Sendable {
   ///
   /// - Throws: ``DataError`` with what is wrong.
   init(name: String, contents: [UInt8]) throws(DataError) {
-    let storage = ByteStorage(copying: contents)
+    let storage = try ByteStorage(count: contents.count, path: name) {
+      $0.copyBytes(from: contents)
+    }
     let header = try ArrayHeader(parsing: storage.bytes, path: name)
     try self.init(path: name, header: header, storage: storage)
   }
 
   // A gzipped file: the header first, and then just as much as it promises.
   private static func inflate(_ path: String) throws(DataError) -> NumericArray {
-    let reader = try GzipReader(path: path)
-    var contents = try reader.read(upTo: 1 << 16)
-    let start = ByteStorage(copying: contents)
+    var startCount = 0
+    let start = try ByteStorage(count: 1 << 16, path: path) { memory throws(DataError) in
+      startCount = try GzipReader(path: path).read(into: memory)
+    }
     let header = try withExtendedLifetime(start) { () throws(DataError) in
-      try ArrayHeader(parsing: start.bytes, path: path)
+      try ArrayHeader(
+        parsing: UnsafeRawBufferPointer(rebasing: start.bytes[..<startCount]), path: path)
     }
+    try check(header, path: path)
     let promised = header.dataOffset + header.dataByteCount
-    // One byte more than promised would show that there is more.
-    if contents.count <= promised {
-      contents += try reader.read(upTo: promised + 1 - contents.count)
+    // Room for one byte more than promised shows that there is more.
+    let storage = try ByteStorage(count: promised + 1, path: path) { memory throws(DataError) in
+      let count = try GzipReader(path: path).read(into: memory)
+      if count != promised { throw .wrongSize(path: path, actual: count, promised: promised) }
     }
-    if contents.count != promised {
-      throw .wrongSize(path: path, actual: contents.count, promised: promised)
-    }
-    return try NumericArray(path: path, header: header, storage: ByteStorage(copying: contents))
+    return try NumericArray(path: path, header: header, storage: storage)
   }
 
-  private init(path: String, header: ArrayHeader, storage: ByteStorage) throws(DataError) {
+  // What the header says must be examples, before anything is read or made for them.
+  private static func check(_ header: ArrayHeader, path: String) throws(DataError) {
     if header.shape.count < 2 { throw .notExamples(path: path, shape: header.shape) }
     if header.shape.contains(0) { throw .empty(path: path, shape: header.shape) }
     if header.shape[0] > Int(UInt32.max) {
       throw .tooManyExamples(path: path, count: header.shape[0])
     }
+  }
+
+  private init(path: String, header: ArrayHeader, storage: ByteStorage) throws(DataError) {
+    try Self.check(header, path: path)
     self.path = path
     shape = header.shape
     type = header.type
     isBigEndian = header.isBigEndian
     if header.isColumnMajor {
-      self.storage = Self.rowMajorCopy(header, storage)
+      self.storage = try Self.rowMajorCopy(header, storage, path)
       dataOffset = 0
     } else {
       self.storage = storage
@@ -120,20 +129,18 @@ public struct NumericArray: Sendable {
 
   // Fortran order has the first axis fastest: element (i, j, k) lies at i + n_i (j + n_j k). Rows
   // would be strewn over the whole file, so they are brought together once.
-  private static func rowMajorCopy(_ header: ArrayHeader, _ storage: ByteStorage) -> ByteStorage {
+  private static func rowMajorCopy(
+    _ header: ArrayHeader, _ storage: ByteStorage, _ path: String
+  ) throws(DataError) -> ByteStorage {
     let size = header.type.byteCount
-    let count = header.dataByteCount / size
-    var copy = [UInt8](repeating: 0, count: count * size)
-    var strides = [Int](repeating: 1, count: header.shape.count)
-    for axis in 1..<header.shape.count {
-      strides[axis] = strides[axis - 1] * header.shape[axis - 1]
-    }
-    var index = [Int](repeating: 0, count: header.shape.count)
-    var source = 0
-    copy.withUnsafeMutableBytes { copy in
-      for position in 0..<count {
-        let from = header.dataOffset + source * size
-        for byte in 0..<size { copy[position * size + byte] = storage.bytes[from + byte] }
+    var strides = [size]
+    for extent in header.shape.dropLast() { strides.append(strides[strides.count - 1] * extent) }
+    return try ByteStorage(count: header.dataByteCount, path: path) { copy in
+      guard let target = copy.baseAddress, let start = storage.bytes.baseAddress else { return }
+      var index = [Int](repeating: 0, count: header.shape.count)
+      var source = start + header.dataOffset
+      for position in stride(from: 0, to: copy.count, by: size) {
+        (target + position).copyMemory(from: source, byteCount: size)
         var axis = header.shape.count - 1
         while axis >= 0 {
           index[axis] += 1
@@ -145,6 +152,5 @@ public struct NumericArray: Sendable {
         }
       }
     }
-    return ByteStorage(copying: copy)
   }
 }

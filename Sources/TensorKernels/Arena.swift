@@ -39,7 +39,4 @@ public final class Arena {
       rows <= slot.capacity, "A slot of \(slot.capacity) rows cannot hold \(rows) rows")
     return buffer.matrix(rows: rows, columns: slot.columns, offset: slot.offset)
   }
-
-  /// The memory in bytes.
-  public var byteCount: Int { buffer.count * MemoryLayout<Float>.stride }
 }

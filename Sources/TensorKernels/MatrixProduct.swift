@@ -38,12 +38,6 @@ final class OneDNNEngine: @unchecked Sendable {
   }
 }
 
-/// The version of oneDNN that runs, as `major.minor.patch`.
-public func oneDNNVersion() -> String {
-  let version = Int(vd_dnnl_version())
-  return "\(version / 10_000).\(version / 100 % 100).\(version % 100)"
-}
-
 /// One kind of matrix product, planned once for each number of rows that it meets.
 ///
 /// `destination = activation(source · weights + bias)`, or `destination += source · weights`.
@@ -100,13 +94,6 @@ public final class MatrixProduct {
   /// Makes oneDNN run on the calling thread alone.
   public static func useCallingThreadOnly() {
     vd_dnnl_use_calling_thread_only()
-  }
-
-  /// Plans the product for this batch, so that ``run(_:_:bias:into:)`` only looks it up.
-  ///
-  /// - Throws: ``KernelError`` if oneDNN refuses the shape.
-  public func prepare(batch: Int) throws(KernelError) {
-    if batch > 0 { _ = try plan(batch: batch) }
   }
 
   /// Computes the product.

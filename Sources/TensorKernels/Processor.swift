@@ -7,8 +7,10 @@ public func flushDenormalsOnThisThread() {
   vd_kernel_flush_denormals()
 }
 
-/// Cores that this process may run on; nil where the system does not tell.
-public func allowedProcessorCount() -> Int? {
-  let count = Int(vd_kernel_allowed_processors())
-  return count > 0 ? count : nil
+/// Which cores this process may run on, a bit each; empty where the system does not tell.
+public func allowedProcessorMask() -> [UInt8] {
+  [UInt8](unsafeUninitializedCapacity: 1024) { mask, count in
+    guard let start = mask.baseAddress else { return }
+    count = vd_kernel_allowed_processors(start, mask.count)
+  }
 }

@@ -97,38 +97,33 @@ public struct RandomStream: Sendable {
     return order
   }
 
-  /// The four words of one counter.
-  func words(_ counter: UInt32, example: UInt32) -> (UInt32, UInt32, UInt32, UInt32) {
-    let counter: [UInt32] = [counter, example, key.time, key.purpose]
-    let seed: [UInt32] = [UInt32(truncatingIfNeeded: key.seed), UInt32(key.seed >> 32)]
-    var words: [UInt32] = [0, 0, 0, 0]
-    vd_kernel_philox(counter, seed, &words)
-    return (words[0], words[1], words[2], words[3])
+  /// The words of some counters, four each.
+  func fillWords(_ words: inout [UInt32], firstBlock: UInt64) {
+    withUnsafePointer(to: key) {
+      vd_kernel_words($0, firstBlock, words.count / 4, &words)
+    }
   }
 }
 
 /// The words of a ``RandomStream`` one after the other, for what is drawn once and in order.
 struct RandomWords {
   private let stream: RandomStream
-  private var block: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
-  private var drawn: UInt64 = 0
+  private var words = [UInt32](repeating: 0, count: 1024)
+  private var position = 1024
+  private var nextBlock: UInt64 = 0
 
   init(_ stream: RandomStream) {
     self.stream = stream
   }
 
   mutating func next() -> UInt32 {
-    if drawn & 3 == 0 {
-      let number = drawn >> 2
-      block = stream.words(UInt32(truncatingIfNeeded: number), example: UInt32(number >> 32))
+    if position == words.count {
+      stream.fillWords(&words, firstBlock: nextBlock)
+      nextBlock += UInt64(words.count / 4)
+      position = 0
     }
-    defer { drawn += 1 }
-    switch drawn & 3 {
-    case 0: return block.0
-    case 1: return block.1
-    case 2: return block.2
-    default: return block.3
-    }
+    defer { position += 1 }
+    return words[position]
   }
 
   /// Uniform on `0 ..< bound`, without bias (Lemire 2019).

@@ -34,7 +34,6 @@ public struct Agreement: Sendable {
   ///   could not be asked.
   public func onEveryRank<Value>(_ work: () throws -> Value) throws -> Value {
     var outcome = Result { try work() }
-    if case .failure(let shared as SharedFailure) = outcome { throw shared }
     var report: [UInt8] = []
     if case .failure(let error) = outcome {
       report = withUnsafeBytes(of: statusOf(error).littleEndian) { Array($0) }

@@ -15,7 +15,7 @@ public struct EvaluationReport: Codable, Sendable {
   public let step: Int
   /// What `--data` named.
   public let data: String
-  /// `train` or `test`.
+  /// `train` or `test`; `all` where other data were scored whole.
   public let split: String
   /// Examples scored.
   public let examples: Int
@@ -52,14 +52,16 @@ public struct EvaluationReport: Codable, Sendable {
   ///
   /// - Parameters:
   ///   - saved: The checkpoint, the same on every rank.
-  ///   - dataName: What to score on; nil for the data of the run.
+  ///   - dataName: What to score on; nil for the data of the run. Other data that have no test
+  ///     examples of their own are scored whole.
+  ///   - scale: What their values are divided by; nil for what the run's were.
   ///   - split: Which part of the data.
   ///   - importanceSamples: K, or nil for the ELBO alone.
   ///   - threadCount: Threads of this rank.
   ///   - agreement: The ranks.
   /// - Throws: ``SharedFailure`` for what all ranks know of, other errors for what one rank met.
   public init(
-    _ saved: SavedModel, dataName: String?, split: Split, importanceSamples: Int?,
+    _ saved: SavedModel, dataName: String?, scale: Double?, split: Split, importanceSamples: Int?,
     threadCount: Int, agreement: Agreement
   ) throws {
     var configuration = saved.configuration
@@ -67,17 +69,28 @@ public struct EvaluationReport: Codable, Sendable {
       configuration.data = dataName
       configuration.testData = nil
     }
-    let prepared = try PreparedData(configuration, agreement: agreement)
+    if let scale { configuration.scale = scale }
+    let prepared = try PreparedData(
+      configuration, agreement: agreement, holdsOut: dataName == nil)
     let set = prepared.examples(split)
-    let replica = CPUReplica(
-      configuration.model(inputs: saved.inputs), capacity: Evaluator.groupSize,
-      groupCapacity: Evaluator.groupSize, threadCount: threadCount)
-    try agreement.onEveryRank {
+    let replica = try agreement.onEveryRank {
       if set.width != saved.inputs {
         throw DataError.otherWidth(
           path: configuration.data, width: set.width, expected: saved.inputs)
       }
+      if dataName == nil && prepared.digest != saved.dataDigest {
+        throw TrainingError.otherData(
+          path: saved.file.path, run: saved.dataDigest, given: prepared.digest)
+      }
+      try MemoryEstimate.require(
+        MemoryEstimate.byteCount(
+          configuration, inputs: saved.inputs, examplesPerThread: Evaluator.groupSize,
+          threadCount: threadCount))
+      let replica = CPUReplica(
+        configuration.model(inputs: saved.inputs), capacity: Evaluator.groupSize,
+        groupCapacity: Evaluator.groupSize, threadCount: threadCount)
       try saved.read(into: replica)
+      return replica
     }
     let evaluator = Evaluator(
       set, configuration: configuration, communicator: agreement.communicator,
@@ -86,7 +99,7 @@ public struct EvaluationReport: Codable, Sendable {
     checkpoint = saved.file.path
     step = saved.progress.step
     data = configuration.data
-    self.split = split.rawValue
+    self.split = prepared.hasSplit ? split.rawValue : "all"
     examples = figures.exampleCount
     elbo = figures.elbo
     reconstructionLogLikelihood = figures.reconstructionLogLikelihood

@@ -66,7 +66,7 @@ public struct MetricsEvent: Codable, Sendable, Equatable {
   }
 }
 
-/// `metrics.jsonl`, which only grows; a line at a time, each in one write.
+/// `metrics.jsonl`: a line at a time, each in one write.
 final class MetricsLog {
   private let path: String
   private let descriptor: Int32
@@ -79,7 +79,10 @@ final class MetricsLog {
     _ path: String, keepingUpTo step: Int
   ) throws(CheckpointError) -> (log: MetricsLog, wallSeconds: Double) {
     var seconds = 0.0
-    if let data = try? Data(contentsOf: URL(filePath: path)) {
+    if DurableFile.exists(path) {
+      guard let data = try? Data(contentsOf: URL(filePath: path)) else {
+        throw .unreadable(path: path, reason: "it exists, but this user may not read it")
+      }
       let decoder = JSONDecoder()
       let kept = data.split(separator: UInt8(ascii: "\n")).filter { line in
         guard let event = try? decoder.decode(MetricsEvent.self, from: Data(line)),
@@ -104,6 +107,14 @@ final class MetricsLog {
 
   deinit {
     close(descriptor)
+  }
+
+  /// Returns when every line is durable.
+  func sync() throws(CheckpointError) {
+    // Devices and pipes cannot be synced and say so with EINVAL.
+    if fsync(descriptor) != 0 && errno != EINVAL {
+      throw .unwritable(path: path, reason: String(cString: strerror(errno)))
+    }
   }
 
   func append(_ event: MetricsEvent) throws(CheckpointError) {

@@ -11,6 +11,10 @@ public struct PreparedData: Sendable {
   public let test: Examples
   /// SHA-256 of the training and test arrays' shapes, formats and elements.
   public let digest: String
+  /// Whether training and test examples are different ones.
+  public let hasSplit: Bool
+  /// What the files' values are divided by.
+  public let scale: Float
   /// The smallest and the largest value of the training array, scaled.
   public let range: ClosedRange<Float>
 
@@ -18,9 +22,16 @@ public struct PreparedData: Sendable {
   ///
   /// Collective: each rank scans its part of the elements.
   ///
+  /// - Parameters:
+  ///   - configuration: What to open and how.
+  ///   - agreement: The ranks.
+  ///   - holdsOut: Whether test examples are held out where the data have none; otherwise all
+  ///     examples are both.
   /// - Throws: ``SharedFailure`` if the data are missing, damaged, different between ranks, or not
   ///   what the likelihood needs.
-  public init(_ configuration: TrainingConfiguration, agreement: Agreement) throws {
+  public init(
+    _ configuration: TrainingConfiguration, agreement: Agreement, holdsOut: Bool = true
+  ) throws {
     let source = try agreement.onEveryRank {
       try DataSource(name: configuration.data, testPath: configuration.testData)
     }
@@ -33,10 +44,17 @@ public struct PreparedData: Sendable {
     digest = SHA256.hexadecimal(
       of: trainScan.digest(of: source.train)
         + (source.test.flatMap { array in testScan.map { $0.digest(of: array) } } ?? ""))
-    range = trainScan.minimum / scale...trainScan.maximum / scale
+    self.scale = scale
+    hasSplit = source.test != nil || holdsOut
     (train, test) = try agreement.onEveryRank {
       try Self.check(source.train, trainScan, configuration, scale: scale)
       guard let testArray = source.test, let testScan else {
+        if !holdsOut {
+          return (
+            Examples(source.train, split: .train, scale: scale),
+            Examples(source.train, split: .test, scale: scale)
+          )
+        }
         return try Examples.holdOut(
           source.train, testFraction: configuration.testFraction, seed: configuration.seed,
           scale: scale)
@@ -47,6 +65,7 @@ public struct PreparedData: Sendable {
         Examples(testArray, split: .test, scale: scale)
       )
     }
+    range = trainScan.minimum / scale...trainScan.maximum / scale
   }
 
   /// The examples of a split.

@@ -1,5 +1,9 @@
 public import Checkpointing
 
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
 /// The folder of a run: `config.yaml`, `metrics.jsonl`, `checkpoints`.
 ///
 /// Only the root writes.
@@ -29,20 +33,60 @@ public struct RunFolder: Sendable {
       || !checkpoints.steps.isEmpty
   }
 
-  /// Makes the folder, and shows at once whether it can be written to.
+  /// Makes the folder, claims it for this process, and writes the settings; this shows at once whether
+  /// results can be written.
   ///
-  /// - Throws: `CheckpointError.unwritable`.
-  public func create(configuration text: String) throws(CheckpointError) {
+  /// - Parameters:
+  ///   - text: What `config.yaml` is to say.
+  ///   - isNew: Whether there must not be a run in the folder yet.
+  /// - Returns: The claim, which ends with the object or the process.
+  /// - Throws: `CheckpointError.unwritable`, or ``TrainingError`` if the folder is not free.
+  public func create(configuration text: String, isNew: Bool) throws -> RunClaim {
     try DurableFile.makeFolder(checkpoints.path)
+    let claim = try RunClaim(path)
+    if isNew && holdsRun { throw TrainingError.runExists(path: path) }
     DurableFile.removeTemporaryFiles(in: path)
     DurableFile.removeTemporaryFiles(in: checkpoints.path)
     try DurableFile.replace(configurationPath, with: text)
+    return claim
   }
 
-  /// The first path `base-1`, `base-2` … at which nothing exists.
-  public static func nextFree(_ base: String) -> RunFolder {
-    var number = 1
-    while DurableFile.exists("\(base)-\(number)") { number += 1 }
-    return RunFolder(path: "\(base)-\(number)")
+  /// Makes the first folder `base-1`, `base-2` … that does not exist.
+  ///
+  /// - Returns: The new folder; no other process can get the same.
+  /// - Throws: `CheckpointError.unwritable`.
+  public static func makeNextFree(_ base: String) throws(CheckpointError) -> RunFolder {
+    if let slash = base.lastIndex(of: "/") { try DurableFile.makeFolder(String(base[..<slash])) }
+    for number in 1... {
+      let path = "\(base)-\(number)"
+      if mkdir(path, 0o755) == 0 { return RunFolder(path: path) }
+      if errno != EEXIST {
+        throw .unwritable(path: path, reason: String(cString: strerror(errno)))
+      }
+    }
+    preconditionFailure("Numbers do not end")
+  }
+}
+
+/// A run folder held by one process at a time.
+///
+/// The lock is the system's and ends with the process, however that ends. File systems that have no
+/// locks are trusted.
+public final class RunClaim {
+  private let descriptor: Int32
+
+  fileprivate init(_ path: String) throws {
+    descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if descriptor < 0 {
+      throw CheckpointError.unwritable(path: path, reason: String(cString: strerror(errno)))
+    }
+    if flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
+      close(descriptor)
+      throw TrainingError.runInUse(path: path)
+    }
+  }
+
+  deinit {
+    close(descriptor)
   }
 }

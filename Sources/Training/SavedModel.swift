@@ -33,9 +33,9 @@ public struct SavedModel {
     }
     let inside = "\(path)/\(RunFolder.checkpointsName)"
     let folder = CheckpointFolder(path: DurableFile.isFolder(inside) ? inside : path)
-    let (file, skipped) = try folder.newestWhole()
-    for one in skipped { onSkip(one) }
-    try self.init(file)
+    self = try folder.newestWhole(onSkip: onSkip) { file throws(CheckpointError) in
+      try SavedModel(file)
+    }
   }
 
   /// Reads the metadata of a verified file.

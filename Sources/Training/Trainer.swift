@@ -31,9 +31,23 @@ public final class Trainer {
 
   /// Where the run is.
   public internal(set) var progress = TrainingProgress()
+  private var claim: RunClaim?
   var metrics: MetricsLog?
   var clock = RunClock()
   private var elboIsImproved = false
+
+  /// Checks that this rank's memory can hold what a trainer would allocate.
+  ///
+  /// - Throws: ``TrainingError/tooLarge(gigabytes:available:)``.
+  public static func requireMemory(
+    _ configuration: TrainingConfiguration, data: PreparedData, worldSize: Int, threadCount: Int
+  ) throws(TrainingError) {
+    let batch = (min(configuration.globalBatchSize, data.train.count) + worldSize - 1) / worldSize
+    try MemoryEstimate.require(
+      MemoryEstimate.byteCount(
+        configuration, inputs: data.train.width,
+        examplesPerThread: (batch + threadCount - 1) / threadCount, threadCount: threadCount))
+  }
 
   /// Allocates everything that a step needs.
   ///
@@ -83,25 +97,34 @@ public final class Trainer {
   /// Collective.
   ///
   /// - Parameters:
-  ///   - saved: The checkpoint to go on from, the same on every rank; nil for a new run.
+  ///   - isResuming: Whether the folder may hold a run already.
+  ///   - saved: The checkpoint to go on from, the same on every rank; nil where there is none.
   ///   - configurationText: What `config.yaml` is to say.
   /// - Throws: ``SharedFailure`` for what all ranks know of, other errors for what one rank met.
-  public func run(resuming saved: SavedModel?, configurationText: String) throws {
+  public func run(
+    isResuming: Bool, from saved: SavedModel?, configurationText: String
+  ) throws {
     try agreement.requireEqual([
       ("version", SavedModel.version),
       ("model", SHA256.hexadecimal(of: replica.layout.summary)),
       ("data", data.digest),
-      ("checkpoint", saved.map { "\($0.progress.step)" } ?? "none"),
+      ("checkpoint", saved.map { $0.file.metadata[SafetensorsFile.digestKey] ?? "" } ?? "none"),
     ])
     if let saved { try restore(saved) }
     if let saved, progress.step >= totalSteps {
+      try agreement.onRoot {
+        try folder.checkpoints.pointLinks(latest: progress.step, best: progress.bestStep)
+      }
       observer?.didFinish(saved.progress, runPath: folder.path, alreadyComplete: true)
       return
     }
     try agreement.onRoot {
-      try folder.create(configuration: configurationText)
+      claim = try folder.create(configuration: configurationText, isNew: !isResuming)
       let opened = try MetricsLog.open(folder.metricsPath, keepingUpTo: progress.step)
       metrics = opened.log
+      if saved != nil {
+        try folder.checkpoints.pointLinks(latest: progress.step, best: progress.bestStep)
+      }
       clock = RunClock(secondsBefore: opened.wallSeconds)
     }
     observer?.willTrain(
@@ -125,6 +148,8 @@ public final class Trainer {
         throw TrainingError.otherData(
           path: folder.path, run: saved.dataDigest, given: data.digest)
       }
+      try saved.progress.check(
+        stepsPerEpoch: sampler.stepsPerEpoch, path: saved.file.path)
       try saved.read(into: replica)
       try saved.read(into: optimizer, layout: replica.layout)
     }
@@ -141,13 +166,15 @@ public final class Trainer {
       while progress.stepInEpoch < sampler.stepsPerEpoch && progress.step < totalSteps {
         try step(order, noise)
         observer?.didStep(progress)
-        let isDue = configuration.checkpointEverySteps.map { progress.step % $0 == 0 } ?? false
-        if isDue && progress.stepInEpoch < sampler.stepsPerEpoch && progress.step < totalSteps {
-          try checkpoint()
-        }
+        let isWithinEpoch = progress.stepInEpoch < sampler.stepsPerEpoch
+        if isCheckpointStep && isWithinEpoch && progress.step < totalSteps { try checkpoint() }
       }
     }
     try finishEpoch()
+  }
+
+  private var isCheckpointStep: Bool {
+    configuration.checkpointEverySteps.map { progress.step % $0 == 0 } ?? false
   }
 
   // One update. Nothing is allocated here once every batch size has been met.
@@ -226,7 +253,7 @@ public final class Trainer {
       progress.stepInEpoch = 0
       progress.epochELBO = ELBO()
     }
-    if isLast || elboIsImproved || epochs % configuration.checkpointEvery == 0 {
+    if isLast || elboIsImproved || isCheckpointStep || epochs % configuration.checkpointEvery == 0 {
       try checkpoint()
     }
   }
@@ -240,7 +267,10 @@ public final class Trainer {
     }
     clock.exampleCount = elbo.exampleCount
     elboIsImproved = elbo.elbo > progress.bestTestELBO
-    if elboIsImproved { progress.bestTestELBO = elbo.elbo }
+    if elboIsImproved {
+      progress.bestTestELBO = elbo.elbo
+      progress.bestStep = progress.step
+    }
     try record(
       MetricsEvent(
         test: elbo, progress, examplesPerSecond: clock.examplesPerSecond,
@@ -248,8 +278,14 @@ public final class Trainer {
   }
 
   private func checkpoint() throws {
+    // What cannot be gone on with must not take the place of what can.
+    if !sumOfSquares(replica.parameters).isFinite {
+      try agreement.fail(
+        TrainingError.notFinite(step: progress.step, rank: nil, what: "size of the parameters"))
+    }
     try compareReplicas()
     try agreement.onRoot {
+      try metrics?.sync()
       try folder.checkpoints.save(
         step: progress.step, tensors: SavedModel.tensors(replica, optimizer),
         metadata: SavedModel.metadata(

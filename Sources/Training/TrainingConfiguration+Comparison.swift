@@ -11,14 +11,22 @@ extension TrainingConfiguration {
     return CodingKeys.allCases.map { ($0.rawValue, values[$0.rawValue] ?? "default") }
   }
 
+  /// Every setting that is not left to its default, as `--name=value`.
+  public var flags: [String] {
+    settings.filter { $0.value != "default" }.map { "--\($0.name)=\($0.value)" }
+  }
+
   /// The configuration as JSON text, the same for equal configurations.
   var json: String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    // Not numbers that anything accepts, but a message must be able to name them.
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     do {
       return String(decoding: try encoder.encode(self), as: UTF8.self)
     } catch {
-      preconditionFailure("Settings are finite numbers and text, which encode: \(error)")
+      preconditionFailure("Settings are numbers and text, which encode: \(error)")
     }
   }
 
@@ -59,7 +67,7 @@ extension TrainingConfiguration {
     init(from decoder: any Decoder) throws {
       let container = try decoder.singleValueContainer()
       if let list = try? container.decode([Int].self) {
-        text = list.map(String.init).joined(separator: ",")
+        text = list.isEmpty ? "none" : list.map(String.init).joined(separator: ",")
       } else if let number = try? container.decode(Int.self) {
         text = String(number)
       } else if let number = try? container.decode(UInt64.self) {

@@ -4,21 +4,24 @@ extension TrainingConfiguration {
   /// - Throws: ``TrainingError/invalidSetting(name:value:expected:)`` for the first that is wrong,
   ///   or ``TrainingError/batchSmallerThanRanks(globalBatchSize:worldSize:)``.
   public func validate(worldSize: Int) throws(TrainingError) {
-    try require(.hidden, hidden.allSatisfy { $0 > 0 }, "widths above 0")
-    try requirePositive(.latent, latent)
-    try requirePositive(.draws, draws)
-    try require(.draws, draws < 1 << 24, "below 16777216")
-    try requirePositive(.epochs, epochs)
-    try requirePositive(.steps, steps)
-    try requirePositive(.globalBatchSize, globalBatchSize)
-    try requirePositive(.threads, threads)
+    try require(
+      .hidden, hidden.allSatisfy { $0 > 0 && $0 <= Self.largestExtent },
+      "widths from 1 to \(Self.largestExtent)")
+    try requirePositive(.latent, latent, atMost: Self.largestExtent)
+    try requirePositive(.draws, draws, atMost: Self.largestExtent)
+    try requirePositive(.epochs, epochs, atMost: Self.largestCount)
+    try requirePositive(.steps, steps, atMost: Self.largestCount)
+    try requirePositive(.globalBatchSize, globalBatchSize, atMost: Self.largestCount)
+    try requirePositive(.threads, threads, atMost: 4096)
     try requirePositive(.evaluateEvery, evaluateEvery)
     try requirePositive(.checkpointEvery, checkpointEvery)
     try requirePositive(.checkpointEverySteps, checkpointEverySteps)
     try requirePositive(.keep, keep)
-    try require(.warmupSteps, warmupSteps >= 0, "0 or more")
+    try require(
+      .warmupSteps, warmupSteps >= 0 && warmupSteps <= Self.largestCount,
+      "from 0 to \(Self.largestCount)")
     try require(.testFraction, testFraction > 0 && testFraction < 1, "between 0 and 1")
-    try require(.scale, scale.map { $0 > 0 && $0.isFinite } ?? true, "above 0")
+    try require(.scale, scale.map { Float($0) > 0 && Float($0).isFinite } ?? true, "above 0")
     try require(.learningRate, learningRate > 0 && learningRate.isFinite, "above 0")
     try require(.momentum, momentum >= 0 && momentum < 1, "at least 0 and below 1")
     try require(.weightDecay, weightDecay >= 0 && weightDecay.isFinite, "0 or more")
@@ -29,8 +32,15 @@ extension TrainingConfiguration {
     }
   }
 
-  private func requirePositive(_ key: CodingKeys, _ value: Int?) throws(TrainingError) {
-    try require(key, value.map { $0 > 0 } ?? true, "at least 1")
+  // What fits into 24 bits of a random counter, and what can be multiplied without a thought.
+  private static let largestExtent = (1 << 24) - 1
+  private static let largestCount = 1_000_000_000
+
+  private func requirePositive(
+    _ key: CodingKeys, _ value: Int?, atMost largest: Int = largestCount
+  ) throws(TrainingError) {
+    guard let value, value < 1 || value > largest else { return }
+    try require(key, false, value < 1 ? "at least 1" : "at most \(largest)")
   }
 
   private func require(

@@ -4,6 +4,8 @@
 public enum TrainingError: Error, Equatable, CustomStringConvertible {
   /// A setting outside its range.
   case invalidSetting(name: String, value: String, expected: String)
+  /// A model or batch that this machine's memory cannot hold.
+  case tooLarge(gigabytes: Double, available: Double)
   /// Fewer examples in a global batch than ranks.
   case batchSmallerThanRanks(globalBatchSize: Int, worldSize: Int)
   /// Ranks that were started differently.
@@ -14,16 +16,27 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   case notFinite(step: Int, rank: Int?, what: String)
   /// A folder that already holds a run.
   case runExists(path: String)
+  /// A folder in which another process is at work.
+  case runInUse(path: String)
   /// A flag that would change what a run has begun with.
   case resumeConflict(path: String, name: String, run: String, given: String)
   /// Data that are not those of the run.
   case otherData(path: String, run: String, given: String)
+
+  // One digit behind the point is enough for a size.
+  private static func short(_ value: Double) -> String {
+    value < 1e6 ? String((value * 10).rounded() / 10) : "more than a million"
+  }
 
   /// One sentence: what, with the value; what would be right; what to do.
   public var description: String {
     switch self {
     case .invalidSetting(let name, let value, let expected):
       "--\(name) is \(value); it must be \(expected)"
+    case .tooLarge(let gigabytes, let available):
+      "A rank needs about \(Self.short(gigabytes)) GB of memory and can have"
+        + " \(Self.short(available)); use smaller --hidden, --latent, --draws or"
+        + " --global-batch-size"
     case .batchSmallerThanRanks(let globalBatchSize, let worldSize):
       "--global-batch-size is \(globalBatchSize), which \(worldSize) ranks cannot share;"
         + " use at least \(worldSize)"
@@ -39,11 +52,13 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
         + "; a smaller --learning-rate or --clip-gradient-norm may help"
     case .runExists(let path):
       "'\(path)' already holds a run; add --resume to go on with it, or name another folder"
+    case .runInUse(let path):
+      "Another process is training in '\(path)'; wait for it, or name another folder"
     case .resumeConflict(let path, let name, let run, let given):
       "The run in '\(path)' has --\(name) \(run), not \(given); leave the flag out, or start"
         + " another run"
     case .otherData(let path, let run, let given):
-      "The run in '\(path)' was trained on other data: their SHA-256 is \(run.prefix(12))…, that"
+      "'\(path)' was trained on other data: their SHA-256 is \(run.prefix(12))…, that"
         + " of the data given is \(given.prefix(12))…"
     }
   }

@@ -15,6 +15,8 @@ public struct TrainingProgress: Sendable, Equatable {
   public var epochELBO = ELBO()
   /// The highest test ELBO so far, nats per example.
   public var bestTestELBO = -Double.infinity
+  /// The step of ``bestTestELBO``; nil before the first evaluation.
+  public var bestStep: Int?
 
   /// The start of a run.
   public init() {}
@@ -30,6 +32,7 @@ public struct TrainingProgress: Sendable, Equatable {
       "epoch_kl_divergence_sum": String(epochELBO.klDivergenceSum),
       "epoch_examples": String(epochELBO.exampleCount),
       "best_test_elbo": String(bestTestELBO),
+      "best_step": String(bestStep ?? -1),
     ]
   }
 
@@ -46,9 +49,18 @@ public struct TrainingProgress: Sendable, Equatable {
       klDivergenceSum: try file.value("epoch_kl_divergence_sum"),
       exampleCount: try file.value("epoch_examples"))
     bestTestELBO = try file.value("best_test_elbo")
-    for (key, value) in [("step", step), ("epoch", epoch), ("step_in_epoch", stepInEpoch)]
-    where value < 0 {
+    let best: Int = try file.value("best_step")
+    bestStep = best < 0 ? nil : best
+    let counts = [("step", step), ("epoch", epoch), ("step_in_epoch", stepInEpoch)]
+    for (key, value) in counts where value < 0 || value > 1 << 48 {
       throw .wrongMetadata(path: file.path, key: key, value: String(value))
+    }
+  }
+
+  /// Checks that the counts are those of one run.
+  func check(stepsPerEpoch: Int, path: String) throws(CheckpointError) {
+    if stepInEpoch >= stepsPerEpoch || step != epoch * stepsPerEpoch + stepInEpoch {
+      throw .wrongMetadata(path: path, key: "step_in_epoch", value: String(stepInEpoch))
     }
   }
 }

@@ -44,7 +44,8 @@ struct ConfigurationFile {
     }
     var flags: [String] = []
     for (key, node) in mapping {
-      guard let name = key.string, !["config", "resume", "run"].contains(name) else {
+      guard let name = key.string, !["config", "resume", "run", "help", "version"].contains(name)
+      else {
         throw wrong(key.mark, "'\(key.string ?? "?")' belongs on the command line")
       }
       guard let value = Self.value(of: node) else {
@@ -80,9 +81,20 @@ struct ConfigurationFile {
     "\(error)".split(separator: "\n").first.map(String.init) ?? "\(error)"
   }
 
-  /// The resolved settings as the text of a configuration file.
+  /// The resolved settings as the text of a configuration file; numbers read back exactly.
   static func text(_ configuration: TrainingConfiguration) throws -> String {
-    "# Settings of this run. To repeat it: vae-dist train --config THIS_FILE\n"
-      + (try YAMLEncoder().encode(configuration))
+    let lines = try configuration.settings.filter { $0.value != "default" }.map { name, value in
+      // Paths may hold anything, so they are quoted as YAML wants it; widths are a list.
+      switch name {
+      case "data", "test-data":
+        "\(name): \(try Yams.dump(object: value).trimmingCharacters(in: .newlines))"
+      case "hidden":
+        "\(name): \(value == "none" ? value : "[\(value)]")"
+      default:
+        "\(name): \(value)"
+      }
+    }
+    return "# Settings of this run. To repeat it: vae-dist train --config THIS_FILE\n"
+      + lines.map { "\($0)\n" }.joined()
   }
 }

@@ -14,16 +14,24 @@ struct EvaluateCommand: RankCommand {
   @Argument(help: "A run folder (its newest checkpoint) or a checkpoint.")
   var run: String
 
-  @Option(help: "What to score, as in train. (default: the run's own data)")
+  @Option(
+    help: "What to score, as in train. (default: the run's own data)")
   var data: String?
 
-  @Option(help: "Which part of the data: train, test.")
+  @Option(
+    parsing: .unconditional,
+    help: "What the values of --data are divided by. (default: what the run's were divided by)")
+  var scale: Double?
+
+  @Option(help: "Which part of the data. (default: test)")
   var split = Split.test
 
-  @Option(help: "Draws per example of the importance-weighted bound. (default: no such bound)")
+  @Option(
+    parsing: .unconditional,
+    help: "Draws per example of the importance-weighted bound. (default: no such bound)")
   var importanceSamples: Int?
 
-  @Option(help: "Threads of each rank. (default: its share of the cores)")
+  @Option(parsing: .unconditional, help: "Threads of each rank. (default: its share of the cores)")
   var threads: Int?
 
   @Flag(help: "Print one JSON object.")
@@ -34,8 +42,11 @@ struct EvaluateCommand: RankCommand {
       throw ValidationError(
         "--importance-samples is \(importanceSamples); it must be from 1 to 16777215")
     }
-    if let threads, threads < 1 {
-      throw ValidationError("--threads is \(threads); it must be at least 1")
+    if let scale, !(Float(scale) > 0 && Float(scale).isFinite) {
+      throw ValidationError("--scale is \(scale); it must be above 0")
+    }
+    if let threads, threads < 1 || threads > 4096 {
+      throw ValidationError("--threads is \(threads); it must be from 1 to 4096")
     }
   }
 
@@ -43,16 +54,19 @@ struct EvaluateCommand: RankCommand {
     let communicator = ranks.communicator
     try ranks.requireEqual([
       ("the checkpoint", run), ("--data", data ?? "default"), ("--split", split.rawValue),
+      ("--scale", scale.map { "\($0)" } ?? "default"),
       ("--importance-samples", importanceSamples.map(String.init) ?? "default"),
     ])
     var path = ""
-    try ranks.onRoot { path = try SavedModel(path: run).file.path }
+    try ranks.onRoot {
+      path = try SavedModel(path: run) { TerminalReporter.tell(skipped: $0) }.file.path
+    }
     path = try communicator.broadcast(path)
     let saved = try ranks.onEveryRank { try SavedModel(path: path) }
     let result = try EvaluationReport(
-      saved, dataName: data, split: split, importanceSamples: importanceSamples,
+      saved, dataName: data, scale: scale, split: split, importanceSamples: importanceSamples,
       threadCount: threads
-        ?? Processors.defaultThreadCount(ranksOnNode: communicator.ranksOnNode),
+        ?? Processors.defaultThreadCount(communicator),
       agreement: ranks)
     if communicator.isRoot { say(json ? try jsonText(result) : Self.text(result)) }
   }
@@ -60,7 +74,7 @@ struct EvaluateCommand: RankCommand {
   private static func text(_ result: EvaluationReport) -> String {
     var lines = [
       "\(result.checkpoint), step \(grouped(result.step))",
-      "\(result.data), \(grouped(result.examples)) \(result.split) examples, nats per example",
+      "\(result.data), \(grouped(result.examples)) examples (\(result.split)), nats per example",
       "  ELBO                           \(figure(result.elbo))",
       "  reconstruction log-likelihood  \(figure(result.reconstructionLogLikelihood))",
       "  KL divergence                  \(figure(result.klDivergence))",

@@ -62,7 +62,9 @@ enum ExitStatus: Int32 {
 
   private static func of(_ error: TrainingError) -> ExitStatus {
     switch error {
-    case .invalidSetting, .batchSmallerThanRanks, .runExists, .resumeConflict: usage
+    case .invalidSetting, .tooLarge, .batchSmallerThanRanks, .runExists, .runInUse,
+      .resumeConflict:
+      usage
     case .ranksDisagree: ranksDiffer
     case .replicasDiffer: bug
     case .notFinite: notFinite

@@ -7,7 +7,9 @@ import VAEObjective
 
 /// Tells people how a run goes: a line an epoch, and on a terminal a progress bar below it.
 final class TerminalReporter: TrainingObserver {
-  private let isTerminal = isatty(STDERR_FILENO) == 1
+  // Under mpirun the root's output is a terminal when mpirun's is, and its error stream never.
+  private let drawsOnOutput = isatty(STDOUT_FILENO) == 1
+  private let isTerminal = isatty(STDOUT_FILENO) == 1 || isatty(STDERR_FILENO) == 1
   private var run: RunSummary?
   private var train: MetricsEvent?
   private var latestTest: MetricsEvent?
@@ -22,7 +24,10 @@ final class TerminalReporter: TrainingObserver {
     lastDrawn = start
   }
 
-  func didSkip(_ checkpoint: CheckpointFolder.Skipped) {
+  func didSkip(_ checkpoint: CheckpointFolder.Skipped) { Self.tell(skipped: checkpoint) }
+
+  /// Says which checkpoint is damaged and how.
+  static func tell(skipped checkpoint: CheckpointFolder.Skipped) {
     complain("Skipped a checkpoint: \(checkpoint.reason)\n")
   }
 
@@ -113,7 +118,9 @@ final class TerminalReporter: TrainingObserver {
 
   // Replaces the line that the bar is on.
   private func draw(_ line: String) {
-    if isTerminal { complain("\r\u{1b}[2K\(line)") }
+    guard isTerminal else { return }
+    let text = "\r\u{1b}[2K\(line)"
+    if drawsOnOutput { show(text) } else { complain(text) }
   }
 
   private func short(_ value: Float) -> String { String(format: "%g", value) }

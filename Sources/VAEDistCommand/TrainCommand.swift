@@ -15,19 +15,28 @@ struct TrainCommand: RankCommand {
 
   @OptionGroup var options: TrainOptions
 
+  func validate() throws {
+    if options.run.run == "" { throw ValidationError("--run is empty; it must name a folder") }
+    if options.run.resume && options.run.run == nil {
+      throw ValidationError("--resume needs --run, the folder of the run to go on with")
+    }
+  }
+
   mutating func run(on ranks: Agreement) throws {
     let communicator = ranks.communicator
+    let reporter = communicator.isRoot ? TerminalReporter() : nil
     let given = try ranks.onEveryRank { try Self.flags(of: options) }
     try ranks.requireEqual([
       ("--run", options.run.run ?? "default"), ("--resume", "\(options.run.resume)"),
     ])
-    let folder = try chooseFolder(communicator)
-    let isResuming = try begin(folder, ranks)
+    let named = options.run.run.map { RunFolder(path: $0) }
+    let isResuming = try named.map { try begin($0, ranks) } ?? false
+    let saved =
+      try isResuming ? named.flatMap { try Self.newestCheckpoint($0, ranks, reporter) } : nil
 
     // The settings of the run that goes on, then the configuration file's, then the flags.
-    let stored = isResuming ? try Self.settings(of: folder, communicator) : ""
-    let configuration = try ranks.onEveryRank {
-      let before = try ConfigurationFile(text: stored, path: folder.configurationPath).flags
+    var configuration = try ranks.onEveryRank {
+      let before = try saved?.configuration.flags ?? Self.flags(of: isResuming ? named : nil)
       let settings = try TrainOptions.parse(Self.join(before, given)).configuration
       try settings.validate(worldSize: communicator.worldSize)
       return settings
@@ -35,16 +44,29 @@ struct TrainCommand: RankCommand {
     try ranks.requireEqual(
       configuration.settings.filter { $0.name != "threads" }.map { ("--\($0.name)", $0.value) })
 
-    let reporter = communicator.isRoot ? TerminalReporter() : nil
-    let saved = isResuming ? try Self.newestCheckpoint(folder, ranks, reporter) : nil
     let data = try PreparedData(configuration, agreement: ranks)
+    // What was resolved belongs to the run: it goes on, and repeats, from any folder.
+    configuration.scale = Double(data.scale)
+    configuration.data = Self.absolute(configuration.data)
+    configuration.testData = configuration.testData.map(Self.absolute)
+    let threadCount =
+      try configuration.threads ?? Processors.defaultThreadCount(communicator)
+    try ranks.onEveryRank {
+      try Trainer.requireMemory(
+        configuration, data: data, worldSize: communicator.worldSize, threadCount: threadCount)
+    }
+    let folder = try named ?? Self.makeFolder(for: configuration, ranks)
     let trainer = Trainer(
-      configuration, data: data,
-      threadCount: configuration.threads
-        ?? Processors.defaultThreadCount(ranksOnNode: communicator.ranksOnNode),
-      folder: folder, agreement: ranks, observer: reporter)
+      configuration, data: data, threadCount: threadCount, folder: folder, agreement: ranks,
+      observer: reporter)
     try trainer.run(
-      resuming: saved, configurationText: try ConfigurationFile.text(configuration))
+      isResuming: isResuming, from: saved,
+      configurationText: try ConfigurationFile.text(configuration))
+  }
+
+  // A file or folder by its full path; a known name as it is.
+  private static func absolute(_ data: String) -> String {
+    DurableFile.exists(data) ? URL(filePath: data).standardizedFileURL.path : data
   }
 
   // The configuration file's settings and then the command line's own, as flags.
@@ -66,11 +88,21 @@ struct TrainCommand: RankCommand {
     } + later
   }
 
-  private func chooseFolder(_ communicator: any Communicator) throws -> RunFolder {
-    if let path = options.run.run { return RunFolder(path: path) }
-    let name = URL(filePath: options.data.data ?? "digits").lastPathComponent
+  // The settings of a run that had not come to its first checkpoint.
+  private static func flags(of folder: RunFolder?) throws -> [String] {
+    guard let path = folder?.configurationPath, DurableFile.exists(path) else { return [] }
+    return try ConfigurationFile(path: path).flags
+  }
+
+  // A new folder named after the data.
+  private static func makeFolder(
+    for configuration: TrainingConfiguration, _ ranks: Agreement
+  ) throws -> RunFolder {
+    let name = URL(filePath: configuration.data).lastPathComponent
     let base = "runs/" + (name.split(separator: ".").first.map(String.init) ?? "data")
-    return RunFolder(path: try communicator.broadcast(RunFolder.nextFree(base).path))
+    var path = ""
+    try ranks.onRoot { path = try RunFolder.makeNextFree(base).path }
+    return RunFolder(path: try ranks.communicator.broadcast(path))
   }
 
   // Whether there is a run to go on with; it is an error if there is one and nobody asked.
@@ -81,13 +113,6 @@ struct TrainCommand: RankCommand {
       try ranks.onEveryRank { throw TrainingError.runExists(path: folder.path) }
     }
     return holdsRun
-  }
-
-  private static func settings(
-    of folder: RunFolder, _ communicator: any Communicator
-  ) throws -> String {
-    try communicator.broadcast(
-      (try? String(contentsOfFile: folder.configurationPath, encoding: .utf8)) ?? "")
   }
 
   // The root chooses; the others open the same file. Nil if the run had not come to its first.

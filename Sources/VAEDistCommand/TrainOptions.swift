@@ -54,26 +54,30 @@ struct DataOptions: ParsableArguments {
   var testData: String?
 
   @Option(
+    parsing: .unconditional,
     help: help("The part held out where the data have no test examples", defaults.testFraction))
   var testFraction: Double?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "What values are divided by (default: 255 for 8-bit data beyond 1, 16 for digits, else 1)"))
   var scale: Double?
 
-  @Option(help: help("Black and white from grey values", defaults.binarize))
+  @Option(
+    help: help("Black and white from grey values", defaults.binarize))
   var binarize: Binarization?
 }
 
 struct ModelOptions: ParsableArguments {
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Outputs of the encoder's hidden layers, or none; the decoder has them in reverse (default: 500)",
       valueName: "widths"))
   var hidden: Widths?
 
-  @Option(help: help("Dimensions of z", defaults.latent))
+  @Option(parsing: .unconditional, help: help("Dimensions of z", defaults.latent))
   var latent: Int?
 
   @Option(help: help("Hidden layers' activation", defaults.activation))
@@ -85,7 +89,7 @@ struct ModelOptions: ParsableArguments {
   @Option(help: help("What the Gaussian mean passes through", defaults.gaussianMean))
   var gaussianMean: GaussianMean?
 
-  @Option(help: help("Draws of z per example (L)", defaults.draws))
+  @Option(parsing: .unconditional, help: help("Draws of z per example (L)", defaults.draws))
   var draws: Int?
 
   @Option(help: help("How parameters start", defaults.initializer))
@@ -93,38 +97,46 @@ struct ModelOptions: ParsableArguments {
 }
 
 struct OptimizationOptions: ParsableArguments {
-  @Option(help: "Passes over the training examples. (default: 20)")
+  @Option(parsing: .unconditional, help: "Passes over the training examples. (default: 20)")
   var epochs: Int?
 
-  @Option(help: "Updates, instead of --epochs.")
+  @Option(parsing: .unconditional, help: "Updates, instead of --epochs.")
   var steps: Int?
 
-  @Option(help: help("Examples of an update, all ranks together", defaults.globalBatchSize))
+  @Option(
+    parsing: .unconditional,
+    help: help("Examples of an update, all ranks together", defaults.globalBatchSize))
   var globalBatchSize: Int?
 
   @Option(help: help("Update rule", defaults.optimizer))
   var optimizer: OptimizerKind?
 
-  @Option(help: "Learning rate. (default: 0.001 for adam and adamw, 0.01 for adagrad and sgd)")
+  @Option(
+    parsing: .unconditional,
+    help: "Learning rate. (default: 0.001 for adam and adamw, 0.01 for adagrad and sgd)")
   var learningRate: Double?
 
-  @Option(help: help("How the learning rate goes on", defaults.learningRateSchedule))
+  @Option(
+    help: help("How the learning rate goes on", defaults.learningRateSchedule))
   var learningRateSchedule: ScheduleKind?
 
-  @Option(help: help("Steps over which the learning rate rises", defaults.warmupSteps))
+  @Option(
+    parsing: .unconditional,
+    help: help("Steps over which the learning rate rises", defaults.warmupSteps))
   var warmupSteps: Int?
 
-  @Option(help: help("Momentum of sgd", defaults.momentum))
+  @Option(parsing: .unconditional, help: help("Momentum of sgd", defaults.momentum))
   var momentum: Double?
 
   @Option(
+    parsing: .unconditional,
     help: help("L2 weight decay, decoupled with adamw; 1/N is AEVB's prior", defaults.weightDecay))
   var weightDecay: Double?
 
-  @Option(help: "The largest norm of the mean gradient. (default: any)")
+  @Option(parsing: .unconditional, help: "The largest norm of the mean gradient. (default: any)")
   var clipGradientNorm: Double?
 
-  @Option(help: help("Keys every random number", defaults.seed))
+  @Option(parsing: .unconditional, help: help("Keys every random number", defaults.seed))
   var seed: UInt64?
 
   func validate() throws {
@@ -146,19 +158,23 @@ struct RunOptions: ParsableArguments {
   @Option(help: "A YAML file of the same names; flags win.")
   var config: String?
 
-  @Option(help: "Threads of each rank. (default: its share of the cores)")
+  @Option(parsing: .unconditional, help: "Threads of each rank. (default: its share of the cores)")
   var threads: Int?
 
-  @Option(help: help("Epochs between evaluations", defaults.evaluateEvery))
+  @Option(parsing: .unconditional, help: help("Epochs between evaluations", defaults.evaluateEvery))
   var evaluateEvery: Int?
 
-  @Option(help: help("Epochs between checkpoints", defaults.checkpointEvery))
+  @Option(
+    parsing: .unconditional,
+    help: help("Epochs between checkpoints", defaults.checkpointEvery))
   var checkpointEvery: Int?
 
-  @Option(help: "Steps between checkpoints, besides.")
+  @Option(parsing: .unconditional, help: "Steps between checkpoints, besides.")
   var checkpointEverySteps: Int?
 
-  @Option(help: help("How many of the newest checkpoints stay", defaults.keep))
+  @Option(
+    parsing: .unconditional,
+    help: help("How many of the newest checkpoints stay", defaults.keep))
   var keep: Int?
 }
 

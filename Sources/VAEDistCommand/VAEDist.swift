@@ -42,7 +42,9 @@ struct VAEDist: ParsableCommand {
     let ranks = Agreement(communicator) { ExitStatus.of($0) }
     var status = ExitStatus.done.rawValue
     do {
-      switch try ranks.onEveryRank({ try parse(arguments) }) {
+      let parsed = try ranks.onEveryRank { try parse(arguments) }
+      try ranks.requireEqual([("the command", parsed.name)])
+      switch parsed {
       case .text(let text):
         if communicator.isRoot { say(text) }
       case .command(var command):
@@ -59,6 +61,10 @@ struct VAEDist: ParsableCommand {
       communicator.abort(status: ExitStatus.of(error))
     }
     try? communicator.finalize()
+    if !outputIsWhole && status == ExitStatus.done.rawValue {
+      complain("Error: Standard output cannot be written; what was printed is not whole\n")
+      status = ExitStatus.cannotWrite.rawValue
+    }
     return status
   }
 
@@ -70,6 +76,13 @@ struct VAEDist: ParsableCommand {
   private enum Parsed {
     case text(String)
     case command(any RankCommand)
+
+    var name: String {
+      switch self {
+      case .text: "help"
+      case .command(let command): type(of: command).configuration.commandName ?? ""
+      }
+    }
   }
 
   private static func parse(_ arguments: [String]) throws -> Parsed {

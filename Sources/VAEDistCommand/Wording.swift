@@ -1,13 +1,25 @@
 import Foundation
 
+/// Whether everything so far went to standard output: a full disk under a log must not end a run, but
+/// the exit status tells.
+nonisolated(unsafe) private(set) var outputIsWhole = true
+
 /// A line to standard output, at once.
-func say(_ text: String) {
-  FileHandle.standardOutput.write(Data("\(text)\n".utf8))
+func say(_ text: String) { show("\(text)\n") }
+
+/// Text to standard output, at once.
+func show(_ text: String) {
+  // Only the main thread speaks.
+  do {
+    try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
+  } catch {
+    outputIsWhole = false
+  }
 }
 
-/// Text to standard error, at once.
+/// Text to standard error, at once; if that fails there is nobody left to tell.
 func complain(_ text: String) {
-  FileHandle.standardError.write(Data(text.utf8))
+  try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
 }
 
 /// A figure in nats, in a column.

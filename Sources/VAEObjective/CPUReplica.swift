@@ -62,13 +62,6 @@ public final class CPUReplica: Replica {
     self.capacity = max(capacity, groupCapacity)
   }
 
-  /// The memory for activations, gradients and noise, in bytes.
-  public var workingByteCount: Int {
-    workers.reduce(0) {
-      $0 + $1.model.activationByteCount + 4 * ($1.gradient.count + $1.noise.count)
-    }
-  }
-
   /// Overwrites ``gradient`` by the gradient of −ELBO, summed over these examples.
   public func computeGradient(
     of batch: ExampleBatch, noise: RandomStream

@@ -39,8 +39,6 @@ public protocol Replica: AnyObject {
   var parameters: FloatBuffer { get }
   /// The flat gradient of the latest ``computeGradient(of:noise:)``.
   var gradient: FloatBuffer { get }
-  /// Memory for activations and what else the replica needs, in bytes.
-  var workingByteCount: Int { get }
 
   /// Overwrites ``gradient`` by the gradient of −ELBO, summed over these examples.
   ///

@@ -62,9 +62,6 @@ public final class VariationalAutoencoder {
     exampleFigures.deallocate()
   }
 
-  /// The memory for activations, in bytes.
-  public var activationByteCount: Int { arena.byteCount }
-
   /// Room for `rows` latents.
   func latentRows(_ rows: Int) -> MatrixView { arena.matrix(latentSlot, rows: rows) }
 

@@ -16,7 +16,7 @@ import Testing
     ),
     (
       .digestMismatch(path: "a"),
-      "'a' is damaged: its tensors do not have the SHA-256 that was stored with them"
+      "'a' is damaged: its contents do not have the SHA-256 that was stored with them"
     ),
     (
       .missingTensor(path: "a", name: "encoder.0.weight"),

@@ -35,22 +35,49 @@ import Testing
     var changed = try contents(folder.path(step: 20))
     changed[changed.count - 1] ^= 4
     _ = try temporary.write(changed, to: "c/step-00000020.safetensors")
-    let (file, skipped) = try folder.newestWhole()
-    #expect(file.path == folder.path(step: 10))
+    var skipped: [CheckpointFolder.Skipped] = []
+    let path = try folder.newestWhole(onSkip: { skipped.append($0) }, read: { $0.path })
+    #expect(path == folder.path(step: 10))
     #expect(skipped.map(\.path) == [folder.path(step: 30), folder.path(step: 20)])
     #expect("\(skipped[0].reason)".contains("is not a whole safetensors file"))
     #expect(skipped[1].reason == .digestMismatch(path: folder.path(step: 20)))
+  }
+
+  @Test func unusableContentsArePassedOverToo() throws {
+    let temporary = try TemporaryFolder()
+    let folder = CheckpointFolder(path: temporary.path("c"))
+    for step in [10, 20] { try Self.save(folder, step: step) }
+    func read(_ file: SafetensorsFile) throws(CheckpointError) -> String {
+      if try file.value("step", as: Int.self) == 20 {
+        throw .wrongMetadata(path: file.path, key: "step", value: "20")
+      }
+      return file.path
+    }
+    let path = try folder.newestWhole(onSkip: { _ in }, read: read)
+    #expect(path == folder.path(step: 10))
+  }
+
+  @Test func linksAreMendedButNeverDangle() throws {
+    let temporary = try TemporaryFolder()
+    let folder = CheckpointFolder(path: temporary.path("c"))
+    for step in [10, 20] { try Self.save(folder, step: step) }
+    try FileManager.default.removeItem(atPath: "\(folder.path)/latest")
+    try folder.pointLinks(latest: 20, best: 10)
+    #expect(folder.target(of: "latest") == "step-00000020.safetensors")
+    #expect(folder.target(of: "best") == "step-00000010.safetensors")
+    try folder.pointLinks(latest: 20, best: 15)
+    #expect(folder.target(of: "best") == "step-00000010.safetensors")
   }
 
   @Test func noneUsable() throws {
     let temporary = try TemporaryFolder()
     let folder = CheckpointFolder(path: temporary.path)
     #expect(throws: CheckpointError.noneUsable(folder: temporary.path, skipped: 0)) {
-      try folder.newestWhole()
+      try folder.newestWhole(onSkip: { _ in }, read: { $0.path })
     }
     _ = try temporary.write([1, 2], to: "step-00000001.safetensors")
     #expect(throws: CheckpointError.noneUsable(folder: temporary.path, skipped: 1)) {
-      try folder.newestWhole()
+      try folder.newestWhole(onSkip: { _ in }, read: { $0.path })
     }
   }
 

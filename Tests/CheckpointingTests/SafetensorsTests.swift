@@ -81,6 +81,26 @@ import Testing
     }
   }
 
+  @Test func aChangedHeaderIsNoticed() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("x.safetensors")
+    try SafetensorsFile.write(
+      [Self.source("a", [1], [1]), Self.source("b", [1], [2])], metadata: ["step": "10"], to: path)
+    let text = String(decoding: try contents(path), as: UTF8.self)
+    for (old, new) in [("\"step\":\"10\"", "\"step\":\"11\""), ("\"a\":", "\"c\":")] {
+      #expect(text.contains(old))
+      let bytes = try contents(path)
+      var changed = bytes
+      let at = try #require(
+        bytes.indices.first { Array(bytes[$0...].prefix(old.utf8.count)) == Array(old.utf8) })
+      changed.replaceSubrange(at..<at + old.utf8.count, with: Array(new.utf8))
+      let other = try folder.write(changed, to: "changed.safetensors")
+      #expect(throws: CheckpointError.digestMismatch(path: other)) {
+        try SafetensorsFile(path: other).verify()
+      }
+    }
+  }
+
   @Test func wrongTensorsAreNamed() throws {
     let folder = try TemporaryFolder()
     let path = folder.path("x.safetensors")

@@ -42,5 +42,8 @@ import Testing
       #expect(Launcher(environment: [name: "3"]).rank == 3)
     }
     #expect(Launcher(environment: ["OMPI_COMM_WORLD_SIZE": "2"]).rank == 0)
+    #expect(throws: CollectiveError.self) {
+      try Launcher(environment: ["SLURM_STEP_NUM_TASKS": "4"]).makeCommunicator()
+    }
   }
 }

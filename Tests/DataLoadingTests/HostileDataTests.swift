@@ -32,7 +32,7 @@ import Testing
   }
 
   static let malformed: [(String, [UInt8], String)] = [
-    ("empty file", [], "is neither IDX nor NPY: it starts with the bytes "),
+    ("empty file", [], "is an empty file; data are IDX or NPY"),
     ("one byte", [7], "is neither IDX nor NPY: it starts with the bytes 07"),
     ("text", Array("hello".utf8), "is neither IDX nor NPY: it starts with the bytes 68 65 6c 6c"),
     (
@@ -80,17 +80,20 @@ import Testing
     ("NPY too long", npy(good, [UInt8](repeating: 0, count: 17)), "it may be damaged"),
     (
       "no dictionary", npy("import os", []),
-      "has a malformed header: it is not a Python dictionary of literals"
+      "has a malformed header: it is not a dictionary of a type, an order and a shape of whole numbers"
     ),
-    ("an expression", npy("{'descr': eval('x')}", []), "it is not a Python dictionary of literals"),
-    ("a key twice", npy("{'descr': '<f4', 'descr': '<f4'}", []), "it is not a Python dictionary"),
+    (
+      "an expression", npy("{'descr': eval('x')}", []),
+      "it is not a dictionary of a type, an order and a shape of whole numbers"
+    ),
+    ("a key twice", npy("{'descr': '<f4', 'descr': '<f4'}", []), "it is not a dictionary"),
     ("no shape", npy("{'descr': '<f4', 'fortran_order': False}", []), "'shape' is missing"),
     ("no order", npy("{'descr': '<f4', 'shape': (1, 1)}", []), "'fortran_order' is missing"),
     ("no type", npy("{'fortran_order': False, 'shape': (1, 1)}", []), "'descr' is missing"),
-    ("a negative extent", npy(header(shape: "(-1, 2)"), []), "it is not a Python dictionary"),
+    ("a negative extent", npy(header(shape: "(-1, 2)"), []), "it is not a dictionary"),
     (
       "an endless extent", npy(header(shape: "(99999999999999999999, 2)"), []),
-      "it is not a Python dictionary"
+      "it is not a dictionary"
     ),
     (
       "extents that overflow", npy(header(shape: "(4611686018427387904, 4)"), []),
@@ -100,7 +103,7 @@ import Testing
     ("text elements", npy(header(descr: "'<U3'"), []), "has elements of type '<U3'; supported are"),
     ("complex numbers", npy(header(descr: "'<c8'"), []), "has elements of type '<c8'"),
     ("long doubles", npy(header(descr: "'<f16'"), []), "has elements of type '<f16'"),
-    ("an unclosed list", npy(header(descr: "[('a', '<f4')"), []), "it is not a Python dictionary"),
+    ("an unclosed list", npy(header(descr: "[('a', '<f4')"), []), "it is not a dictionary"),
   ]
 
   @Test(arguments: malformed) func badBytesGetOneClearSentence(

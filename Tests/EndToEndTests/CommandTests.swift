@@ -43,6 +43,24 @@ import Testing
       "no such configuration", ["train", "--config", "no.yaml"], 66,
       "Error: 'no.yaml' does not exist"
     ),
+    (
+      "no number at all", ["train", "--scale", "nan"], 64,
+      "Error: --scale is nan; it must be above 0"
+    ),
+    (
+      "a negative number", ["train", "--epochs", "-1"], 64,
+      "Error: --epochs is -1; it must be at least 1"
+    ),
+    (
+      "too large", ["train", "--latent", "9223372036854775807"], 64,
+      "Error: --latent is 9223372036854775807; it must be at most"
+    ),
+    (
+      "beyond the memory", ["train", "--hidden", "9000000,9000000"], 64,
+      "Error: A rank needs about "
+    ),
+    ("an empty folder name", ["train", "--run", ""], 64, "Error: --run is empty"),
+    ("resume of nothing", ["train", "--resume"], 64, "Error: --resume needs --run"),
     ("no argument", ["evaluate"], 64, "Error: Missing expected argument '<run>'"),
     (
       "a wrong K", ["evaluate", "x", "--importance-samples", "0"], 64,
@@ -193,6 +211,62 @@ import Testing
     #expect(outcome.output.contains("Going on after step 34"))
     // The run is whole again, with the same bytes.
     #expect(try contents(newest) == bytes)
+  }
+
+  @Test func runsDoNotDependOnConfigYAMLOrTheCurrentFolder() throws {
+    let folder = try TemporaryFolder()
+    _ = try folder.write(
+      npy((0..<60).map { [Float($0) / 60, 0.3333333, 0.5] }), to: "x.npy")
+    let flags = [
+      "--hidden", "8", "--test-fraction", "0.3333333333333333", "--weight-decay",
+      "0.0006184291898577613",
+    ]
+    let first = try Launch.alone(
+      "vae-dist", ["train", "--data", "x.npy", "--run", "r", "--epochs", "2"] + flags,
+      in: folder.path)
+    #expect(first.status == 0, "\(first.errors)")
+    try Data([0xff, 0xfe, 0x00]).write(to: URL(filePath: folder.path("r/config.yaml")))
+    // From another folder, with a damaged config.yaml: the checkpoint knows all.
+    let second = try Launch.alone(
+      "vae-dist", ["train", "--run", folder.path("r"), "--resume", "--epochs", "3"], in: "/")
+    #expect(second.status == 0, "\(second.errors)")
+    let settings = String(decoding: try contents(folder.path("r/config.yaml")), as: UTF8.self)
+    #expect(settings.contains("weight-decay: 0.0006184291898577613"))
+    #expect(settings.contains("data: \(folder.path)/x.npy"))
+    #expect(try Launch.alone("vae-dist", ["evaluate", folder.path("r")], in: "/").status == 0)
+  }
+
+  @Test func evaluationUsesTheScaleOfTheRun() throws {
+    // Bytes up to 200 in training, up to 1 in what is scored: still divided by 255.
+    let folder = try TemporaryFolder()
+    let bytes = { (values: [UInt8]) in
+      npy("{'descr': '|u1', 'fortran_order': False, 'shape': (\(values.count / 2), 2), }", values)
+    }
+    _ = try folder.write(bytes((0..<80).map { UInt8($0 * 5 / 2) }), to: "train.npy")
+    _ = try folder.write(bytes((0..<80).map { UInt8($0 % 2) }), to: "small.npy")
+    _ = try folder.write(
+      npy((0..<40).map { _ in [0, 1 / 255] }), to: "same.npy")
+    _ = try Launch.alone(
+      "vae-dist", ["train", "--data", "train.npy", "--run", "r", "--epochs", "1"], in: folder.path)
+    func elbo(_ arguments: [String]) throws -> Double {
+      let text = try Launch.alone(
+        "vae-dist", ["evaluate", "r", "--json"] + arguments, in: folder.path
+      ).output
+      let report = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
+      #expect(report?["examples"] as? Int == 40)
+      return try #require(report?["elbo"] as? Double)
+    }
+    let small = try elbo(["--data", "small.npy"])
+    #expect(abs(small - (try elbo(["--data", "same.npy", "--scale", "1"]))) < 1e-6)
+    #expect(abs(small - (try elbo(["--data", "small.npy", "--scale", "1"]))) > 1e-3)
+  }
+
+  @Test func aFullDiskUnderTheOutputIsToldByTheStatus() throws {
+    let command = "exec \(Launch.product("vae-dist")) inspect digits > /dev/full"
+    let outcome = try Launch.run(["sh", "-c", command], seconds: 20)
+    #expect(outcome.status == 74)
+    #expect(
+      outcome.errors == "Error: Standard output cannot be written; what was printed is not whole\n")
   }
 
   @Test func killedRunsGoOnWhereTheyWere() throws {

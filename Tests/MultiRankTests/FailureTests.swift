@@ -61,6 +61,18 @@ import Testing
     #expect(!FileManager.default.fileExists(atPath: folder.path("r")))
   }
 
+  @Test(arguments: [["inspect", "digits"], ["train", "--help"], ["evaluate", "r"]])
+  func ranksStartedWithDifferentCommandsAreNamed(other: [String]) throws {
+    let folder = try TemporaryFolder()
+    let program = Launch.product("vae-dist")
+    let outcome = try Launch.mpirun(
+      ["-np", "1", program, "train", "--run", "r", ":", "-np", "1", program] + other,
+      seconds: 20, in: folder.path)
+    #expect(outcome.status == 78)
+    #expect(
+      Self.sentences(outcome).first?.contains("rank 0 has the command train, rank 1 has") == true)
+  }
+
   @Test func oneRankAloneWithAWrongFlagIsNamed() throws {
     let folder = try TemporaryFolder()
     let program = Launch.product("vae-dist")

@@ -38,7 +38,7 @@ import Training
     let trainer = Trainer(
       configuration, data: try PreparedData(configuration, agreement: ranks),
       threadCount: configuration.threads ?? 1, folder: folder, agreement: ranks, observer: nil)
-    try trainer.run(resuming: saved, configurationText: "# test\n")
+    try trainer.run(isResuming: resume, from: saved, configurationText: "# test\n")
     return trainer
   }
 
@@ -188,9 +188,48 @@ import Training
     _ = try Self.events(folder.path("run"))
   }
 
+  @Test func stepCheckpointsFallOnEpochEndsToo() throws {
+    let folder = try TemporaryFolder()
+    var configuration = Self.configuration(try Self.data(folder))
+    configuration.checkpointEverySteps = 12
+    configuration.checkpointEvery = 100
+    configuration.evaluateEvery = 100
+    try Self.train(configuration, folder.path("run"))
+    #expect(RunFolder(path: folder.path("run")).checkpoints.steps == [12, 24, 36])
+  }
+
+  @Test func aFolderIsHeldByOneProcess() throws {
+    let folder = try TemporaryFolder()
+    let configuration = Self.configuration(try Self.data(folder))
+    let run = RunFolder(path: folder.path("run"))
+    let claim = try run.create(configuration: "", isNew: true)
+    _ = withExtendedLifetime(claim) {
+      #expect(throws: SharedFailure.self) { try Self.train(configuration, folder.path("run")) }
+    }
+    #expect(try RunFolder.makeNextFree(folder.path("a/digits")).path == folder.path("a/digits-1"))
+    #expect(try RunFolder.makeNextFree(folder.path("a/digits")).path == folder.path("a/digits-2"))
+  }
+
+  @Test func sizesBeyondTheMemoryAreRefused() throws {
+    let folder = try TemporaryFolder()
+    var configuration = Self.configuration(try Self.data(folder))
+    configuration.hidden = [16_000_000, 16_000_000]
+    let data = try PreparedData(configuration, agreement: Self.ranks)
+    #expect(throws: TrainingError.self) {
+      try Trainer.requireMemory(configuration, data: data, worldSize: 1, threadCount: 1)
+    }
+    configuration.hidden = [9]
+    try Trainer.requireMemory(configuration, data: data, worldSize: 1, threadCount: 1)
+  }
+
   static let badData: [(String, [[Float]], String)] = [
     (
-      "NaN", [[0, 0.5], [.nan, 1], [0, 0]], "holds NaN or infinity, first at value 0 of example 1"
+      "nothing but NaN", [[.nan, .nan], [.nan, .nan], [.nan, .nan]],
+      "first at value 0 of example 0"
+    ),
+    (
+      "NaN", [[0, 0.5], [.nan, 1], [0, 0]],
+      "holds NaN, infinity or a number beyond 32-bit floating point, first at value 0 of example 1"
     ),
     (
       "above", [[0, 0.5], [3, 1], [0, 0]],

@@ -2,7 +2,7 @@
 //
 // Why C: MPI_COMM_WORLD, MPI_FLOAT, MPI_SUM and their like are macros with casts in Open MPI, which
 // Swift does not import. Each function returns MPI's error code (0 is success) and never aborts by
-// itself; counts are 64-bit, and transfers above 2³¹ − 1 elements are cut into several calls.
+// itself; counts are 64-bit, and all-reduce and broadcast of more than 2³⁰ elements take several calls.
 
 #ifndef VD_COLLECTIVES_H
 #define VD_COLLECTIVES_H
@@ -14,8 +14,8 @@ enum vd_mpi_type { VD_MPI_FLOAT, VD_MPI_DOUBLE, VD_MPI_INT64 };
 enum vd_mpi_operation { VD_MPI_SUM, VD_MPI_MIN, VD_MPI_MAX };
 
 /// Starts MPI (only the calling thread will use it) and makes it return errors.
-/// Afterwards: the rank, the number of ranks, and the number of ranks on this node.
-int vd_mpi_initialize(int *rank, int *world_size, int *ranks_on_node);
+/// Afterwards: the rank and the number of ranks.
+int vd_mpi_initialize(int *rank, int *world_size);
 
 /// Ends MPI; every rank calls it.
 int vd_mpi_finalize(void);
@@ -25,9 +25,6 @@ void vd_mpi_abort(int status);
 
 /// MPI's own words for an error code, cut to the capacity, always terminated.
 void vd_mpi_error_text(int code, char *text, size_t capacity);
-
-/// The library's name and version, first line only.
-void vd_mpi_library_version(char *text, size_t capacity);
 
 /// Combines `count` elements over all ranks, in place; every rank ends with the same values.
 int vd_mpi_all_reduce(void *values, size_t count, enum vd_mpi_type type,

@@ -16,9 +16,9 @@
 /// into denormals, on which arithmetic is up to a hundred times slower.
 void vd_kernel_flush_denormals(void);
 
-/// Cores that this process may run on; 0 where the system does not tell. (The call is a GNU
-/// extension that Swift does not see.)
-int vd_kernel_allowed_processors(void);
+/// Which cores this process may run on, a bit each; returns how many bytes were written, 0 where the
+/// system does not tell. (The call is a GNU extension that Swift does not see.)
+size_t vd_kernel_allowed_processors(uint8_t *mask, size_t capacity);
 
 // MARK: Activations
 
@@ -127,6 +127,10 @@ typedef struct {
 /// key, on examples[e] and on draw first_draw + l (24 bits), on nothing else. Raw words of one
 /// counter:
 void vd_kernel_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
+
+/// The words of `block_count` counters (first_block + i, example 0, time, purpose), four each.
+void vd_kernel_words(const vd_kernel_random_key *key, uint64_t first_block, size_t block_count,
+                     uint32_t *words);
 
 /// Uniform on [0, 1): multiples of 2⁻²⁴. [example_count · draws, columns].
 void vd_kernel_uniform(const vd_kernel_random_key *key, const uint32_t *examples,
