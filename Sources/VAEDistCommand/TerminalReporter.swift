@@ -7,9 +7,8 @@ import VAEObjective
 
 /// Tells people how a run goes: a line an epoch, and on a terminal a progress bar below it.
 final class TerminalReporter: TrainingObserver {
-  // Under mpirun the root's output is a terminal when mpirun's is, and its error stream never.
-  private let drawsOnOutput = isatty(STDOUT_FILENO) == 1
-  private let isTerminal = isatty(STDOUT_FILENO) == 1 || isatty(STDERR_FILENO) == 1
+  private let drawsOnOutput: Bool
+  private let isTerminal: Bool
   private var run: RunSummary?
   private var train: MetricsEvent?
   private var latestTest: MetricsEvent?
@@ -19,9 +18,19 @@ final class TerminalReporter: TrainingObserver {
   private var firstStep = 0
   private var firstExample = 0
 
-  init() {
+  /// - Parameter isLaunched: Whether a launcher stands between this process and its terminal.
+  init(isLaunched: Bool) {
+    drawsOnOutput = isatty(STDOUT_FILENO) == 1 && (!isLaunched || Self.launcherHasTerminal)
+    isTerminal = drawsOnOutput || !isLaunched && isatty(STDERR_FILENO) == 1
     start = clock.now
     lastDrawn = start
+  }
+
+  // mpirun gives its ranks a terminal of its own whatever its output is, so its output is looked at.
+  private static var launcherHasTerminal: Bool {
+    let output = try? FileManager.default.destinationOfSymbolicLink(
+      atPath: "/proc/\(getppid())/fd/1")
+    return output?.hasPrefix("/dev/pts/") ?? false || output?.hasPrefix("/dev/tty") ?? false
   }
 
   func didSkip(_ checkpoint: CheckpointFolder.Skipped) { Self.tell(skipped: checkpoint) }

@@ -24,7 +24,8 @@ struct TrainCommand: RankCommand {
 
   mutating func run(on ranks: Agreement) throws {
     let communicator = ranks.communicator
-    let reporter = communicator.isRoot ? TerminalReporter() : nil
+    let reporter =
+      communicator.isRoot ? TerminalReporter(isLaunched: communicator is MPICommunicator) : nil
     let given = try ranks.onEveryRank { try Self.flags(of: options) }
     try ranks.requireEqual([
       ("--run", options.run.run ?? "default"), ("--resume", "\(options.run.resume)"),
