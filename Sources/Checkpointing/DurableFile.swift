@@ -104,6 +104,12 @@ public enum DurableFile {
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
+  /// Whether a file with bytes to read exists at a path: no folder, pipe or device.
+  public static func isRegularFile(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+  }
+
   private static let temporarySuffix = ".partial"
 
   private static func temporaryPath(beside path: String) -> String {

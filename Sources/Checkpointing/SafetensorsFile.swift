@@ -106,13 +106,17 @@ public struct SafetensorsFile {
     let bytes: UnsafeRawBufferPointer
 
     init(path: String) throws(CheckpointError) {
-      let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+      // Not blocking: opening a pipe would wait for a writer.
+      let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
       if descriptor < 0 { throw Self.failure(path) }
       defer { close(descriptor) }
       var status = stat()
       if fstat(descriptor, &status) != 0 { throw Self.failure(path) }
       if status.st_mode & S_IFMT == S_IFDIR {
         throw .unreadable(path: path, reason: "it is a folder")
+      }
+      if status.st_mode & S_IFMT != S_IFREG {
+        throw .unreadable(path: path, reason: "it is not a regular file")
       }
       let count = Int(status.st_size)
       if count == 0 { throw .malformed(path: path, reason: "it is empty") }

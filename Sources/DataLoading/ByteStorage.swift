@@ -17,13 +17,17 @@ public final class ByteStorage: @unchecked Sendable {
   ///
   /// - Throws: ``DataError`` if the file is missing or unreadable.
   init(mapping path: String) throws(DataError) {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // Not blocking: opening a pipe would wait for a writer.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     if descriptor < 0 { throw Self.systemError(path) }
     defer { close(descriptor) }
     var status = stat()
     if fstat(descriptor, &status) != 0 { throw Self.systemError(path) }
     if status.st_mode & S_IFMT == S_IFDIR {
       throw .unreadable(path: path, reason: "it is a folder")
+    }
+    if status.st_mode & S_IFMT != S_IFREG {
+      throw .unreadable(path: path, reason: "it is not a regular file")
     }
     let count = Int(status.st_size)
     isMapped = count > 0

@@ -72,7 +72,7 @@ public struct EvaluationReport: Codable, Sendable {
     if let scale { configuration.scale = scale }
     let prepared = try PreparedData(
       configuration, agreement: agreement, holdsOut: dataName == nil)
-    let set = prepared.examples(split)
+    let set = prepared.examples(prepared.hasSplit ? split : .test)
     let replica = try agreement.onEveryRank {
       if set.width != saved.inputs {
         throw DataError.otherWidth(

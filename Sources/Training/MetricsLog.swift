@@ -74,11 +74,13 @@ final class MetricsLog {
   /// Opens the file for more lines, after dropping those beyond a step: a run that goes on from a
   /// checkpoint says again what it had said after it.
   ///
-  /// - Returns: With the log, the seconds that the run had taken by its last kept line.
+  /// - Returns: With the log, the seconds that the run had taken by its last kept line, and the step
+  ///   of its last kept checkpoint.
   static func open(
     _ path: String, keepingUpTo step: Int
-  ) throws(CheckpointError) -> (log: MetricsLog, wallSeconds: Double) {
+  ) throws(CheckpointError) -> (log: MetricsLog, wallSeconds: Double, checkpointStep: Int?) {
     var seconds = 0.0
+    var checkpointStep: Int?
     if DurableFile.exists(path) {
       guard let data = try? Data(contentsOf: URL(filePath: path)) else {
         throw .unreadable(path: path, reason: "it exists, but this user may not read it")
@@ -89,12 +91,13 @@ final class MetricsLog {
           event.step <= step
         else { return false }
         seconds = event.wallSeconds
+        if event.event == "checkpoint" { checkpointStep = event.step }
         return true
       }
       let text = kept.map { String(decoding: $0, as: UTF8.self) + "\n" }.joined()
       try DurableFile.replace(path, with: text)
     }
-    return (try MetricsLog(path), seconds)
+    return (try MetricsLog(path), seconds, checkpointStep)
   }
 
   private init(_ path: String) throws(CheckpointError) {

@@ -122,10 +122,15 @@ public final class Trainer {
       claim = try folder.create(configuration: configurationText, isNew: !isResuming)
       let opened = try MetricsLog.open(folder.metricsPath, keepingUpTo: progress.step)
       metrics = opened.log
+      clock = RunClock(secondsBefore: opened.wallSeconds)
       if saved != nil {
         try folder.checkpoints.pointLinks(latest: progress.step, best: progress.bestStep)
+        // A run may have been stopped between a checkpoint and its line.
+        if opened.checkpointStep != progress.step {
+          try metrics?.append(
+            MetricsEvent(checkpoint: progress, wallSeconds: clock.wallSeconds))
+        }
       }
-      clock = RunClock(secondsBefore: opened.wallSeconds)
     }
     observer?.willTrain(
       RunSummary(

@@ -51,7 +51,14 @@ public struct TrainingProgress: Sendable, Equatable {
     bestTestELBO = try file.value("best_test_elbo")
     let best: Int = try file.value("best_step")
     bestStep = best < 0 ? nil : best
-    let counts = [("step", step), ("epoch", epoch), ("step_in_epoch", stepInEpoch)]
+    let counts = [
+      ("step", step), ("epoch", epoch), ("step_in_epoch", stepInEpoch),
+      ("examples_seen", examplesSeen), ("epoch_examples", epochELBO.exampleCount),
+    ]
+    if !epochELBO.isFinite {
+      throw .wrongMetadata(
+        path: file.path, key: "epoch_kl_divergence_sum", value: "\(epochELBO.klDivergenceSum)")
+    }
     for (key, value) in counts where value < 0 || value > 1 << 48 {
       throw .wrongMetadata(path: file.path, key: key, value: String(value))
     }

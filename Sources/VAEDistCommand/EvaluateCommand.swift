@@ -42,6 +42,9 @@ struct EvaluateCommand: RankCommand {
       throw ValidationError(
         "--importance-samples is \(importanceSamples); it must be from 1 to 16777215")
     }
+    if let scale, data == nil {
+      throw ValidationError("--scale \(scale) needs --data; the run's own data keep their scale")
+    }
     if let scale, !(Float(scale) > 0 && Float(scale).isFinite) {
       throw ValidationError("--scale is \(scale); it must be above 0")
     }

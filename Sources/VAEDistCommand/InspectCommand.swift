@@ -36,7 +36,7 @@ struct InspectCommand: RankCommand {
   // By its name, or because a JSON object follows the eight bytes of its length.
   private static func isCheckpoint(_ path: String) -> Bool {
     if path.hasSuffix(".safetensors") { return true }
-    guard !DurableFile.isFolder(path), let file = FileHandle(forReadingAtPath: path),
+    guard DurableFile.isRegularFile(path), let file = FileHandle(forReadingAtPath: path),
       let start = try? file.read(upToCount: 9)
     else { return false }
     return start.count == 9 && start.last == UInt8(ascii: "{")

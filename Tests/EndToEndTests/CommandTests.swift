@@ -60,6 +60,14 @@ import Testing
       "Error: A rank needs about "
     ),
     ("an empty folder name", ["train", "--run", ""], 64, "Error: --run is empty"),
+    (
+      "a scale for the run's data", ["evaluate", "x", "--scale", "2"], 64,
+      "Error: --scale 2.0 needs --data"
+    ),
+    (
+      "a device", ["train", "--data", "/dev/null"], 66,
+      "Error: '/dev/null' cannot be read: it is not a regular file"
+    ),
     ("resume of nothing", ["train", "--resume"], 64, "Error: --resume needs --run"),
     ("no argument", ["evaluate"], 64, "Error: Missing expected argument '<run>'"),
     (
