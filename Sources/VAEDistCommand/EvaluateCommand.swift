@@ -66,10 +66,10 @@ struct EvaluateCommand: RankCommand {
     }
     path = try communicator.broadcast(path)
     let saved = try ranks.onEveryRank { try SavedModel(path: path) }
+    let share = try Processors.defaultThreadCount(communicator)
     let result = try EvaluationReport(
       saved, dataName: data, scale: scale, split: split, importanceSamples: importanceSamples,
-      threadCount: threads
-        ?? Processors.defaultThreadCount(communicator),
+      threadCount: threads ?? share,
       agreement: ranks)
     if communicator.isRoot { say(json ? try jsonText(result) : Self.text(result)) }
   }

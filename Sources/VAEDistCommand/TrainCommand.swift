@@ -50,8 +50,9 @@ struct TrainCommand: RankCommand {
     configuration.scale = Double(data.scale)
     configuration.data = Self.absolute(configuration.data)
     configuration.testData = configuration.testData.map(Self.absolute)
-    let threadCount =
-      try configuration.threads ?? Processors.defaultThreadCount(communicator)
+    // Asked on every rank, since --threads may be given on some only.
+    let share = try Processors.defaultThreadCount(communicator)
+    let threadCount = configuration.threads ?? share
     try ranks.onEveryRank {
       try Trainer.requireMemory(
         configuration, data: data, worldSize: communicator.worldSize, threadCount: threadCount)

@@ -73,6 +73,14 @@ import Testing
       Self.sentences(outcome).first?.contains("rank 0 has the command train, rank 1 has") == true)
   }
 
+  @Test func threadsMayBeGivenOnSomeRanksOnly() throws {
+    let folder = try TemporaryFolder()
+    let rank = ["-np", "1", Launch.product("vae-dist"), "train", "--run", "r", "--epochs", "1"]
+    let outcome = try Launch.mpirun(
+      rank + ["--threads", "1", ":"] + rank, seconds: 20, in: folder.path)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+  }
+
   @Test func oneRankAloneWithAWrongFlagIsNamed() throws {
     let folder = try TemporaryFolder()
     let program = Launch.product("vae-dist")

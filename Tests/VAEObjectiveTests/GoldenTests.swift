@@ -72,6 +72,7 @@ import VAEObjective
     let elbo = try model.addGradient(
       of: setup.x, noise: setup.e, parameters: setup.harness.parameters,
       to: setup.harness.gradient, accumulates: false)
+    #expect(elbo.exampleCount == Self.examples)
     let parts = try file.floats(named: "elbo", shape: [2])
     expectClose(
       [elbo.reconstructionLogLikelihoodSum, elbo.klDivergenceSum], parts, within: 1e-6, "ELBO")
