@@ -64,3 +64,9 @@ VD_DISPATCHED
 void vd_kernel_add(size_t count, const float *restrict source, float *restrict destination) {
   for (size_t i = 0; i < count; i++) destination[i] += source[i];
 }
+
+VD_DISPATCHED
+void vd_kernel_sum(size_t count, const float *restrict first, const float *restrict second,
+                   float *restrict sum) {
+  for (size_t i = 0; i < count; i++) sum[i] = first[i] + second[i];
+}

@@ -11,6 +11,10 @@ public protocol Communicator: AnyObject, Sendable {
   var rank: Int { get }
   /// How many processes there are.
   var worldSize: Int { get }
+  /// This process among those of its node, in `0 ..< nodeSize`.
+  var nodeRank: Int { get }
+  /// How many of the processes share this one's memory.
+  var nodeSize: Int { get }
 
   /// Combines elements over all ranks, in place. Afterwards every rank holds the same values.
   ///
@@ -29,6 +33,33 @@ public protocol Communicator: AnyObject, Sendable {
   func allReduce(
     _ values: UnsafeMutableBufferPointer<Int64>, _ operation: ReduceOperation)
     throws(CollectiveError)
+
+  /// Begins to add elements over all ranks, in place, and returns at once.
+  ///
+  /// Nobody touches the values before the operation is done. It moves on only while MPI is called:
+  /// ask ``PendingReduction/isDone()`` now and then. Operations are begun in the same order on
+  /// every rank.
+  ///
+  /// - Parameter values: As many on every rank, at most 2³⁰; kept by the caller until it is done.
+  /// - Throws: ``CollectiveError`` with MPI's own text.
+  func startSum(
+    _ values: UnsafeMutableBufferPointer<Float>
+  )
+    throws(CollectiveError) -> any PendingReduction
+  /// Begins to add bfloat16 numbers (the upper halves of floats); each addition is rounded.
+  func startSum(
+    _ bfloat16s: UnsafeMutableBufferPointer<UInt16>
+  )
+    throws(CollectiveError) -> any PendingReduction
+
+  /// Memory that all ranks of the node can read and write, a segment for each.
+  ///
+  /// Collective over all ranks. The memory is zero at first and lives until the process ends.
+  ///
+  /// - Parameter byteCount: The size of this rank's own segment.
+  /// - Returns: The segments, or nil if the system has too little shared memory on any node.
+  /// - Throws: ``CollectiveError`` if the ranks cannot be asked.
+  func shareMemory(byteCount: Int) throws(CollectiveError) -> SharedMemory?
 
   /// Sends the root's bytes to every rank, in place; the count is the same on every rank.
   func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws(CollectiveError)
@@ -56,6 +87,14 @@ public enum ReduceOperation: Sendable {
   case max
 }
 
+/// An all-reduce on its way.
+public protocol PendingReduction: AnyObject {
+  /// Moves the operation on, and tells whether this rank has its result.
+  func isDone() throws(CollectiveError) -> Bool
+  /// Returns when this rank has its result.
+  func wait() throws(CollectiveError)
+}
+
 /// A call that MPI refused.
 public struct CollectiveError: Error, CustomStringConvertible, Equatable {
   /// What was being done, in MPI's words: `all-reduce`, `broadcast`.
@@ -72,6 +111,8 @@ public struct CollectiveError: Error, CustomStringConvertible, Equatable {
 extension Communicator {
   /// Whether this rank is the one that speaks and writes.
   public var isRoot: Bool { rank == 0 }
+  /// Whether all ranks share one machine's memory.
+  public var isOneNode: Bool { nodeSize == worldSize }
 
   /// The root's text on every rank.
   public func broadcast(_ text: String, from root: Int = 0) throws(CollectiveError) -> String {

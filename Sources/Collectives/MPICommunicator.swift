@@ -12,20 +12,25 @@ public final class MPICommunicator: Communicator {
   public let rank: Int
   /// How many were started.
   public let worldSize: Int
+  /// This process among those of its node.
+  public let nodeRank: Int
+  /// How many were started on this node.
+  public let nodeSize: Int
 
-  private init(rank: Int32, worldSize: Int32) {
-    self.rank = Int(rank)
-    self.worldSize = Int(worldSize)
+  private init(_ place: vd_mpi_place) {
+    rank = Int(place.rank)
+    worldSize = Int(place.world_size)
+    nodeRank = Int(place.node_rank)
+    nodeSize = Int(place.node_size)
   }
 
   /// Starts MPI.
   ///
   /// - Throws: ``CollectiveError`` if MPI cannot start.
   public static func start() throws(CollectiveError) -> MPICommunicator {
-    var rank: Int32 = 0
-    var worldSize: Int32 = 1
-    try check("starting MPI", vd_mpi_initialize(&rank, &worldSize))
-    return MPICommunicator(rank: rank, worldSize: worldSize)
+    var place = vd_mpi_place()
+    try check("starting MPI", vd_mpi_initialize(&place))
+    return MPICommunicator(place)
   }
 
   /// Sums, or finds extremes, with `MPI_Allreduce`.
@@ -60,6 +65,62 @@ public final class MPICommunicator: Communicator {
       case .max: VD_MPI_MAX
       }
     try Self.check("all-reduce", vd_mpi_all_reduce(values, count, type, mpiOperation))
+  }
+
+  /// `MPI_Iallreduce`.
+  public func startSum(
+    _ values: UnsafeMutableBufferPointer<Float>
+  ) throws(CollectiveError) -> any PendingReduction {
+    try MPIReduction(values.baseAddress, values.count, VD_MPI_FLOAT)
+  }
+
+  /// `MPI_Iallreduce` with an operation of our own.
+  public func startSum(
+    _ bfloat16s: UnsafeMutableBufferPointer<UInt16>
+  ) throws(CollectiveError) -> any PendingReduction {
+    try MPIReduction(bfloat16s.baseAddress, bfloat16s.count, VD_MPI_BFLOAT16)
+  }
+
+  private final class MPIReduction: PendingReduction {
+    private let request: OpaquePointer
+
+    init(
+      _ values: UnsafeMutableRawPointer?, _ count: Int, _ type: vd_mpi_type
+    ) throws(CollectiveError) {
+      guard let request = vd_mpi_make_request() else {
+        preconditionFailure("There is no memory for a request")
+      }
+      self.request = request
+      try MPICommunicator.check(
+        "all-reduce", vd_mpi_start_all_reduce(values, count, type, VD_MPI_SUM, request))
+    }
+
+    deinit { vd_mpi_destroy_request(request) }
+
+    func isDone() throws(CollectiveError) -> Bool {
+      var isDone: Int32 = 0
+      try MPICommunicator.check("all-reduce", vd_mpi_test(request, &isDone))
+      return isDone != 0
+    }
+
+    func wait() throws(CollectiveError) {
+      try MPICommunicator.check("all-reduce", vd_mpi_wait(request))
+    }
+  }
+
+  /// `MPI_Win_allocate_shared`.
+  public func shareMemory(byteCount: Int) throws(CollectiveError) -> SharedMemory? {
+    var window: UnsafeMutableRawPointer?
+    var segments = [UnsafeMutableRawPointer?](repeating: nil, count: nodeSize)
+    // Open MPI puts a header of its own before the first segment.
+    let code = vd_mpi_share_memory(byteCount + SharedMemory.alignment, &window, &segments)
+    let found = segments.compactMap { $0?.alignedUp(toMultipleOf: SharedMemory.alignment) }
+    let isHere = code == 0 && found.count == nodeSize
+    if try allGather([isHere ? 1 : 0]).contains([0]) { return nil }
+    return SharedMemory(segments: found) {
+      let code = vd_mpi_synchronize(window)
+      precondition(code == 0, "MPI cannot order memory (error \(code))")
+    }
   }
 
   /// `MPI_Bcast` of bytes.

@@ -10,6 +10,10 @@ public final class SoloCommunicator: Communicator {
   public let rank = 0
   /// Always 1.
   public let worldSize = 1
+  /// Always 0.
+  public let nodeRank = 0
+  /// Always 1.
+  public let nodeSize = 1
 
   /// The group of this process alone.
   public init() {}
@@ -20,6 +24,24 @@ public final class SoloCommunicator: Communicator {
   public func allReduce(_: UnsafeMutableBufferPointer<Double>, _: ReduceOperation) {}
   /// Leaves the values as they are.
   public func allReduce(_: UnsafeMutableBufferPointer<Int64>, _: ReduceOperation) {}
+
+  /// Leaves the values as they are.
+  public func startSum(_: UnsafeMutableBufferPointer<Float>) -> any PendingReduction { Done() }
+  /// Leaves the values as they are.
+  public func startSum(_: UnsafeMutableBufferPointer<UInt16>) -> any PendingReduction { Done() }
+
+  private final class Done: PendingReduction {
+    func isDone() -> Bool { true }
+    func wait() {}
+  }
+
+  /// Memory of this process, aligned to cache lines.
+  public func shareMemory(byteCount: Int) -> SharedMemory? {
+    let memory = UnsafeMutableRawPointer.allocate(
+      byteCount: max(byteCount, 1), alignment: SharedMemory.alignment)
+    memory.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+    return SharedMemory(segments: [memory]) {}
+  }
 
   /// Leaves the bytes as they are.
   public func broadcast(_: UnsafeMutableRawBufferPointer, from root: Int) {

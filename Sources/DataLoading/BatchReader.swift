@@ -17,6 +17,7 @@ public final class BatchReader {
   public let examples: Examples
   private let binarization: Binarization
   private let seed: UInt64
+  private let team: WorkerTeam
   private let values: FloatBuffer
   private let uniforms: FloatBuffer?
 
@@ -25,8 +26,13 @@ public final class BatchReader {
   ///   - binarization: Whether grey values become black and white.
   ///   - seed: The run's seed.
   ///   - capacity: The most examples of one batch.
-  public init(_ examples: Examples, binarization: Binarization, seed: UInt64, capacity: Int) {
+  ///   - team: The threads that read, each a part of the batch.
+  public init(
+    _ examples: Examples, binarization: Binarization, seed: UInt64, capacity: Int,
+    team: WorkerTeam
+  ) {
     self.examples = examples
+    self.team = team
     self.binarization = binarization
     self.seed = seed
     values = FloatBuffer(count: capacity * examples.width)
@@ -43,11 +49,14 @@ public final class BatchReader {
   /// - Returns: The examples in the order of `indices`.
   public func read(_ indices: UnsafeBufferPointer<UInt32>, epoch: Int?) -> MatrixView {
     let batch = values.matrix(rows: indices.count, columns: examples.width)
-    examples.read(indices, into: batch)
-    if let uniforms, let stream = stream(epoch: epoch) {
-      let draws = uniforms.matrix(rows: indices.count, columns: examples.width)
-      stream.fillUniform(draws, examples: indices)
-      binarize(batch, uniforms: draws)
+    let draws = uniforms?.matrix(rows: indices.count, columns: examples.width)
+    team.forEachPart(of: 0..<indices.count) { part in
+      let indices = UnsafeBufferPointer(rebasing: indices[part])
+      examples.read(indices, into: batch.rows(part))
+      if let draws = draws?.rows(part), let stream = stream(epoch: epoch) {
+        stream.fillUniform(draws, examples: indices)
+        binarize(batch.rows(part), uniforms: draws)
+      }
     }
     return batch
   }

@@ -46,9 +46,10 @@ public struct Examples: Sendable {
     precondition(
       values.rows == indices.count && values.columns == width,
       "\(indices.count) examples of \(width) values do not fit \(values.shape)")
-    for (position, index) in indices.enumerated() {
-      let row = rows.map { Int($0[Int(index)]) } ?? Int(index)
-      array.read(example: row, scale: 1 / scale, into: values.row(position))
+    guard let rows else { return array.read(rows: indices, scale: 1 / scale, into: values) }
+    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: indices.count) { chosen in
+      _ = chosen.initialize(from: indices.lazy.map { rows[Int($0)] })
+      array.read(rows: UnsafeBufferPointer(chosen), scale: 1 / scale, into: values)
     }
   }
 

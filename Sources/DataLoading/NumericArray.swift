@@ -102,6 +102,16 @@ public struct NumericArray: Sendable {
     }
   }
 
+  /// Reads some examples, each value multiplied by `scale`.
+  ///
+  /// - Shape: `values` is `[rows.count, width]`.
+  func read(rows: UnsafeBufferPointer<UInt32>, scale: Float, into values: MatrixView) {
+    if type == .uint8 { return gather(rows, of: bytes, scale: scale, into: values) }
+    for (position, row) in rows.enumerated() {
+      read(example: Int(row), scale: scale, into: values.row(position))
+    }
+  }
+
   /// Reads one example, each value multiplied by `scale`.
   ///
   /// - Shape: `values` is `[width]`.

@@ -84,10 +84,13 @@ public final class Dense {
   ///   - accumulates: Whether it is added to instead.
   ///   - arena: The arena of the forward.
   ///   - inputGradient: Receives ∂/∂x unless nil, as for the first layer.
+  ///   - onPart: Called after each product, with the range of the gradient that it completed or
+  ///     nil.
   /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
   public func backward(
     _ gradient: MatrixView, input: MatrixView, parameters: FloatBuffer,
-    parameterGradient: FloatBuffer, accumulates: Bool, arena: Arena, inputGradient: MatrixView?
+    parameterGradient: FloatBuffer, accumulates: Bool, arena: Arena, inputGradient: MatrixView?,
+    onPart: ((Range<Int>?) -> Void)? = nil
   ) throws(KernelError) {
     // h = f(a)
     activation.backward(
@@ -96,6 +99,24 @@ public final class Dense {
     columnSums(of: gradient, into: parameterGradient.base + biases, accumulates: accumulates)
     let product = accumulates ? accumulatingWeightProduct : weightProduct
     try product.run(input, gradient, into: weightMatrix(in: parameterGradient))
+    onPart?(weights..<biases + FloatBuffer.roundedUp(outputs))
+    if let inputGradient {
+      try inputProduct.run(gradient, weightMatrix(in: parameters), into: inputGradient)
+      onPart?(nil)
+    }
+  }
+
+  /// The products of a forward and a backward and nothing else, for measuring what they cost.
+  ///
+  /// Activations and gradients hold whatever they held.
+  func runProducts(
+    _ input: MatrixView, gradient: MatrixView, parameters: FloatBuffer,
+    parameterGradient: FloatBuffer, arena: Arena, inputGradient: MatrixView?
+  ) throws(KernelError) {
+    let output = arena.matrix(preactivationSlot ?? outputSlot, rows: input.rows)
+    try forwardProduct.run(
+      input, weightMatrix(in: parameters), bias: parameters.base + biases, into: output)
+    try weightProduct.run(input, gradient, into: weightMatrix(in: parameterGradient))
     if let inputGradient {
       try inputProduct.run(gradient, weightMatrix(in: parameters), into: inputGradient)
     }

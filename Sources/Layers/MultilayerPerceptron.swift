@@ -40,6 +40,11 @@ public final class MultilayerPerceptron {
     gradientSlots = hidden.map { plan.reserve(capacity: capacity, columns: $0) }
   }
 
+  /// The last layer's outputs of the latest forward, in the arena.
+  public func output(in arena: Arena, rows: Int) -> MatrixView {
+    layers[layers.count - 1].output(in: arena, rows: rows)
+  }
+
   /// The last layer's outputs; what lies between stays in the arena for the backward.
   ///
   /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
@@ -63,10 +68,13 @@ public final class MultilayerPerceptron {
   ///   - accumulates: Whether it is added to instead.
   ///   - arena: The arena of the forward.
   ///   - inputGradient: Receives ∂/∂inputs unless nil.
+  ///   - onPart: Called after each product, with the range of the gradient that it completed or
+  ///     nil.
   /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
   public func backward(
     _ gradient: MatrixView, input: MatrixView, parameters: FloatBuffer,
-    parameterGradient: FloatBuffer, accumulates: Bool, arena: Arena, inputGradient: MatrixView?
+    parameterGradient: FloatBuffer, accumulates: Bool, arena: Arena, inputGradient: MatrixView?,
+    onPart: ((Range<Int>?) -> Void)? = nil
   ) throws(KernelError) {
     let rows = input.rows
     var gradient = gradient
@@ -76,8 +84,28 @@ public final class MultilayerPerceptron {
       try layers[index].backward(
         gradient, input: isFirst ? input : layers[index - 1].output(in: arena, rows: rows),
         parameters: parameters, parameterGradient: parameterGradient, accumulates: accumulates,
-        arena: arena, inputGradient: below)
+        arena: arena, inputGradient: below, onPart: onPart)
       if let below { gradient = below }
+    }
+  }
+
+  /// The products of a forward and a backward and nothing else, for measuring what they cost.
+  ///
+  /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
+  public func runProducts(
+    _ input: MatrixView, gradient: MatrixView, parameters: FloatBuffer,
+    parameterGradient: FloatBuffer, arena: Arena, inputGradient: MatrixView?
+  ) throws(KernelError) {
+    let rows = input.rows
+    for index in layers.indices {
+      let isFirst = index == 0
+      let isLast = index == layers.count - 1
+      try layers[index].runProducts(
+        isFirst ? input : layers[index - 1].output(in: arena, rows: rows),
+        gradient: isLast ? gradient : arena.matrix(gradientSlots[index], rows: rows),
+        parameters: parameters, parameterGradient: parameterGradient, arena: arena,
+        inputGradient: isFirst
+          ? inputGradient : arena.matrix(gradientSlots[index - 1], rows: rows))
     }
   }
 }

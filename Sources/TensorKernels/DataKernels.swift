@@ -22,6 +22,28 @@ public func convert(
   vd_kernel_convert_bytes(source.count, from, scale, to)
 }
 
+/// Rows of bytes from anywhere in an array, one under the other and scaled.
+///
+/// - Shape: `source` is `[any, values.columns]`; `values` is `[rows.count, columns]`.
+/// - Parameters:
+///   - rows: Which rows; each must lie within the source.
+///   - source: All rows.
+///   - scale: What each value is multiplied by.
+///   - values: Receives the rows in the order of `rows`.
+public func gather(
+  _ rows: UnsafeBufferPointer<UInt32>, of source: UnsafeRawBufferPointer, scale: Float,
+  into values: MatrixView
+) {
+  precondition(
+    values.rows == rows.count
+      && rows.allSatisfy { (Int($0) + 1) * values.columns <= source.count },
+    "\(rows.count) rows of \(source.count) bytes do not fit \(values.shape)")
+  guard let start = rows.baseAddress, let bytes = source.baseAddress else { return }
+  vd_kernel_gather_bytes(
+    rows.count, values.columns, start, bytes.assumingMemoryBound(to: UInt8.self), scale,
+    values.base)
+}
+
 /// destination[i] = scale · source[i]; the two may be the same memory.
 public func scale(
   _ source: UnsafeBufferPointer<Float>, by scale: Float,

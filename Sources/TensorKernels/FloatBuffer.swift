@@ -1,12 +1,13 @@
 /// A fixed block of `Float`, zero at first, aligned to cache lines.
 ///
 /// Whatever is sized once and lives through training is one of these: parameters, gradients,
-/// optimizer state, activations. The memory is freed with the object.
+/// optimizer state, activations. The memory is freed with the object, unless it is another's.
 public final class FloatBuffer {
   /// The first element; valid as long as the buffer lives.
   public let base: UnsafeMutablePointer<Float>
   /// How many elements there are.
   public let count: Int
+  private let owner: AnyObject?
 
   /// The alignment of every buffer, and of everything that ``ArenaPlan`` places in one.
   public static let alignmentInElements = 16
@@ -21,10 +22,26 @@ public final class FloatBuffer {
     base = raw.bindMemory(to: Float.self, capacity: padded)
     base.initialize(repeating: 0, count: padded)
     self.count = count
+    owner = nil
+  }
+
+  /// Memory that belongs to another object, such as memory that ranks share.
+  ///
+  /// - Parameters:
+  ///   - memory: Aligned to a cache line, with room for `count` rounded up to the alignment.
+  ///   - count: How many elements.
+  ///   - owner: What must live as long as the buffer.
+  public init(in memory: UnsafeMutableRawPointer, count: Int, owner: AnyObject) {
+    precondition(
+      Int(bitPattern: memory) % (Self.alignmentInElements * MemoryLayout<Float>.stride) == 0,
+      "A buffer begins at a cache line")
+    base = memory.bindMemory(to: Float.self, capacity: Self.roundedUp(count))
+    self.count = count
+    self.owner = owner
   }
 
   deinit {
-    base.deallocate()
+    if owner == nil { base.deallocate() }
   }
 
   /// `count` rounded up to the alignment.

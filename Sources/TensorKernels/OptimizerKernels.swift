@@ -33,19 +33,21 @@ public struct AdamUpdate: Sendable {
     self.decouplesDecay = decouplesDecay
   }
 
-  /// Updates parameters and moments in one pass.
+  /// Updates a range of parameters and moments in one pass.
   ///
-  /// - Shape: All four buffers have the same count.
+  /// - Shape: `gradient` is `[range.count]`, its first element being that of `range.lowerBound`; the
+  ///   buffers have the same count.
   /// - Complexity: 16 bytes read and 12 written an element.
   public func apply(
-    to parameters: FloatBuffer, gradient: FloatBuffer, firstMoment: FloatBuffer,
-    secondMoment: FloatBuffer
+    to parameters: FloatBuffer, _ range: Range<Int>, gradient: UnsafePointer<Float>,
+    firstMoment: FloatBuffer, secondMoment: FloatBuffer
   ) {
-    checkAlike([parameters, gradient, firstMoment, secondMoment])
+    check(range, [parameters, firstMoment, secondMoment])
+    let start = range.lowerBound
     vd_kernel_adam(
-      parameters.count, parameters.base, gradient.base, firstMoment.base, secondMoment.base,
-      gradientScale, learningRate, betas.0, betas.1, epsilon, correction(betas.0),
-      correction(betas.1), weightDecay, decouplesDecay ? 1 : 0)
+      range.count, parameters.base + start, gradient, firstMoment.base + start,
+      secondMoment.base + start, gradientScale, learningRate, betas.0, betas.1, epsilon,
+      correction(betas.0), correction(betas.1), weightDecay, decouplesDecay ? 1 : 0)
   }
 
   // 1 − βᵗ by repeated squaring in double precision.
@@ -62,51 +64,83 @@ public struct AdamUpdate: Sendable {
   }
 }
 
-/// sum += g²; p −= α g / (√sum + ε).
+/// sum += g²; p −= α g / (√sum + ε), within a range.
 ///
-/// - Shape: All three buffers have the same count.
+/// - Shape: `gradient` is `[range.count]`; the buffers have the same count.
 /// - Source: Duchi, Hazan & Singer 2011.
 public func adagradUpdate(
-  parameters: FloatBuffer, gradient: FloatBuffer, squaredSum: FloatBuffer, gradientScale: Float,
-  learningRate: Float, epsilon: Float = 1e-10, weightDecay: Float
+  _ range: Range<Int>, parameters: FloatBuffer, gradient: UnsafePointer<Float>,
+  squaredSum: FloatBuffer, gradientScale: Float, learningRate: Float, epsilon: Float = 1e-10,
+  weightDecay: Float
 ) {
-  checkAlike([parameters, gradient, squaredSum])
+  check(range, [parameters, squaredSum])
   vd_kernel_adagrad(
-    parameters.count, parameters.base, gradient.base, squaredSum.base, gradientScale,
-    learningRate, epsilon, weightDecay)
+    range.count, parameters.base + range.lowerBound, gradient,
+    squaredSum.base + range.lowerBound, gradientScale, learningRate, epsilon, weightDecay)
 }
 
-/// velocity = momentum · velocity + g; p −= α · velocity.
+/// velocity = momentum · velocity + g; p −= α · velocity, within a range.
 ///
-/// - Shape: All three buffers have the same count.
+/// - Shape: `gradient` is `[range.count]`; the buffers have the same count.
 public func momentumUpdate(
-  parameters: FloatBuffer, gradient: FloatBuffer, velocity: FloatBuffer, gradientScale: Float,
-  learningRate: Float, momentum: Float, weightDecay: Float
+  _ range: Range<Int>, parameters: FloatBuffer, gradient: UnsafePointer<Float>,
+  velocity: FloatBuffer, gradientScale: Float, learningRate: Float, momentum: Float,
+  weightDecay: Float
 ) {
-  checkAlike([parameters, gradient, velocity])
+  check(range, [parameters, velocity])
   vd_kernel_sgd(
-    parameters.count, parameters.base, gradient.base, velocity.base, gradientScale, learningRate,
-    momentum, weightDecay)
+    range.count, parameters.base + range.lowerBound, gradient, velocity.base + range.lowerBound,
+    gradientScale, learningRate, momentum, weightDecay)
 }
 
-/// Σ v², in double precision.
-public func sumOfSquares(_ values: FloatBuffer) -> Double {
-  vd_kernel_sum_of_squares(values.count, values.base)
+/// Σ v² over a range, in double precision.
+public func sumOfSquares(_ values: FloatBuffer, _ range: Range<Int>? = nil) -> Double {
+  let range = range ?? 0..<values.count
+  check(range, [values])
+  return vd_kernel_sum_of_squares(range.count, values.base + range.lowerBound)
 }
 
-/// destination += source, within a range of elements.
+/// destination[i] = Σ sources[s][i] over a range, added in the order of the sources.
 ///
-/// - Shape: Both have the same count.
-public func add(_ source: FloatBuffer, to destination: FloatBuffer, range: Range<Int>) {
-  checkAlike([source, destination])
-  precondition(
-    range.upperBound <= source.count, "Elements \(range) are outside 0..<\(source.count)")
-  vd_kernel_add(
-    range.count, source.base + range.lowerBound, destination.base + range.lowerBound)
+/// - Shape: All have the same count; the destination may be one of the sources.
+public func sum(
+  _ sources: [FloatBuffer], _ range: Range<Int>, into destination: FloatBuffer
+) {
+  check(range, sources + [destination])
+  forEachBlock(of: range, sources) { block, values in
+    (destination.base + block.lowerBound).update(from: values, count: block.count)
+  }
 }
 
-private func checkAlike(_ buffers: [FloatBuffer]) {
+/// Walks through a range in blocks that fit the nearest cache, with the sources' sum of each.
+///
+/// - Parameters:
+///   - range: Elements of the sources.
+///   - sources: Added in this order; a single one is handed on as it is.
+///   - body: Gets a block and its sum, which is valid during the call.
+public func forEachBlock(
+  of range: Range<Int>, _ sources: [FloatBuffer],
+  _ body: (Range<Int>, UnsafePointer<Float>) -> Void
+) {
+  check(range, sources)
+  if sources.count == 1 { return body(range, UnsafePointer(sources[0].base + range.lowerBound)) }
+  let blockCount = 4096
+  withUnsafeTemporaryAllocation(of: Float.self, capacity: blockCount) { scratch in
+    guard let total = scratch.baseAddress else { return }
+    for start in stride(from: range.lowerBound, to: range.upperBound, by: blockCount) {
+      let block = start..<min(start + blockCount, range.upperBound)
+      vd_kernel_sum(block.count, sources[0].base + start, sources[1].base + start, total)
+      for source in sources.dropFirst(2) {
+        vd_kernel_add(block.count, source.base + start, total)
+      }
+      body(block, UnsafePointer(total))
+    }
+  }
+}
+
+private func check(_ range: Range<Int>, _ buffers: [FloatBuffer]) {
   precondition(
-    buffers.allSatisfy { $0.count == buffers[0].count },
-    "Buffers of \(buffers.map(\.count)) elements do not belong together")
+    !buffers.isEmpty && range.lowerBound >= 0
+      && buffers.allSatisfy { $0.count == buffers[0].count && range.upperBound <= $0.count },
+    "Elements \(range) of buffers of \(buffers.map(\.count)) elements do not belong together")
 }

@@ -73,6 +73,7 @@ public struct EvaluationReport: Codable, Sendable {
     let prepared = try PreparedData(
       configuration, agreement: agreement, holdsOut: dataName == nil)
     let set = prepared.examples(prepared.hasSplit ? split : .test)
+    let team = WorkerTeam(count: threadCount)
     let replica = try agreement.onEveryRank {
       if set.width != saved.inputs {
         throw DataError.otherWidth(
@@ -88,13 +89,12 @@ public struct EvaluationReport: Codable, Sendable {
           threadCount: threadCount))
       let replica = CPUReplica(
         configuration.model(inputs: saved.inputs), capacity: Evaluator.groupSize,
-        groupCapacity: Evaluator.groupSize, threadCount: threadCount)
+        groupCapacity: Evaluator.groupSize, team: team)
       try saved.read(into: replica)
       return replica
     }
     let evaluator = Evaluator(
-      set, configuration: configuration, communicator: agreement.communicator,
-      threadCount: threadCount)
+      set, configuration: configuration, communicator: agreement.communicator, team: team)
     let figures = try evaluator.elbo(replica)
     checkpoint = saved.file.path
     step = saved.progress.step

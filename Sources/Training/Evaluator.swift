@@ -1,6 +1,6 @@
 public import Collectives
 public import DataLoading
-internal import TensorKernels
+public import TensorKernels
 public import VAEObjective
 
 /// Scores a set of examples on all ranks; the figure does not depend on how many there are.
@@ -20,16 +20,16 @@ public final class Evaluator {
   ///   - examples: The examples.
   ///   - configuration: The run's settings: seed and binarization.
   ///   - communicator: The ranks.
-  ///   - threadCount: Threads of the replica, each of which scores a group at a time.
+  ///   - team: The replica's threads, each of which scores a group at a time.
   public init(
     _ examples: Examples, configuration: TrainingConfiguration, communicator: any Communicator,
-    threadCount: Int
+    team: WorkerTeam
   ) {
     self.communicator = communicator
-    groupsPerCall = threadCount
+    groupsPerCall = team.count
     reader = BatchReader(
       examples, binarization: configuration.binarize, seed: configuration.seed,
-      capacity: groupsPerCall * Self.groupSize)
+      capacity: groupsPerCall * Self.groupSize, team: team)
     // One draw an example for each split, the same at every evaluation of a run.
     noise = RandomStream(
       seed: configuration.seed, purpose: .evaluationNoise,

@@ -3,50 +3,71 @@ internal import TensorKernels
 
 /// The update rule with its state, one flat buffer like the parameters for each kind of state.
 final class Optimizer {
+  /// What is the same for all parameters in one update.
+  struct Update {
+    /// What makes the gradient sum a mean, clipping included.
+    let gradientScale: Float
+    /// α of this step.
+    let learningRate: Float
+    /// The number of this update, from 1.
+    let number: Int
+  }
+
   /// State that a checkpoint holds: `adam.first_moment` and the buffer.
   let state: [(name: String, buffer: FloatBuffer)]
   private let configuration: TrainingConfiguration
 
-  init(_ configuration: TrainingConfiguration, bufferCount: Int) {
+  /// - Parameters:
+  ///   - configuration: The settings.
+  ///   - buffers: Zeros, as many as ``stateNames(of:)``.
+  init(_ configuration: TrainingConfiguration, buffers: [FloatBuffer]) {
     self.configuration = configuration
-    let names =
-      switch configuration.optimizer {
-      case .adam, .adamw: ["adam.first_moment", "adam.second_moment"]
-      case .adagrad: ["adagrad.squared_sum"]
-      case .sgd: ["sgd.velocity"]
-      }
-    state = names.map { ($0, FloatBuffer(count: bufferCount)) }
+    state = Array(zip(Self.stateNames(of: configuration.optimizer), buffers))
   }
 
-  /// Updates the parameters.
+  /// What the rule keeps from step to step.
+  static func stateNames(of kind: OptimizerKind) -> [String] {
+    switch kind {
+    case .adam, .adamw: ["adam.first_moment", "adam.second_moment"]
+    case .adagrad: ["adagrad.squared_sum"]
+    case .sgd: ["sgd.velocity"]
+    }
+  }
+
+  /// Updates a range of the parameters by the sum of some gradients.
   ///
-  /// - Parameters:
-  ///   - parameters: The flat parameters.
-  ///   - gradient: The flat gradient sum over the global batch.
-  ///   - gradientScale: What makes it a mean, clipping included.
-  ///   - learningRate: α of this step.
-  ///   - step: The number of this update, from 1.
+  /// Different threads and ranks may update different ranges at the same time.
   func update(
-    _ parameters: FloatBuffer, gradient: FloatBuffer, gradientScale: Float, learningRate: Float,
-    step: Int
+    _ range: Range<Int>, of parameters: FloatBuffer, gradients: [FloatBuffer], _ update: Update
+  ) {
+    forEachBlock(of: range, gradients) { block, gradient in
+      apply(update, block, parameters, gradient)
+    }
+  }
+
+  private func apply(
+    _ update: Update, _ range: Range<Int>, _ parameters: FloatBuffer,
+    _ gradient: UnsafePointer<Float>
   ) {
     let weightDecay = Float(configuration.weightDecay)
     switch configuration.optimizer {
     case .adam, .adamw:
       AdamUpdate(
-        gradientScale: gradientScale, learningRate: learningRate, step: step,
-        weightDecay: weightDecay, decouplesDecay: configuration.optimizer == .adamw
+        gradientScale: update.gradientScale, learningRate: update.learningRate,
+        step: update.number, weightDecay: weightDecay,
+        decouplesDecay: configuration.optimizer == .adamw
       ).apply(
-        to: parameters, gradient: gradient, firstMoment: state[0].buffer,
+        to: parameters, range, gradient: gradient, firstMoment: state[0].buffer,
         secondMoment: state[1].buffer)
     case .adagrad:
       adagradUpdate(
-        parameters: parameters, gradient: gradient, squaredSum: state[0].buffer,
-        gradientScale: gradientScale, learningRate: learningRate, weightDecay: weightDecay)
+        range, parameters: parameters, gradient: gradient, squaredSum: state[0].buffer,
+        gradientScale: update.gradientScale, learningRate: update.learningRate,
+        weightDecay: weightDecay)
     case .sgd:
       momentumUpdate(
-        parameters: parameters, gradient: gradient, velocity: state[0].buffer,
-        gradientScale: gradientScale, learningRate: learningRate,
+        range, parameters: parameters, gradient: gradient, velocity: state[0].buffer,
+        gradientScale: update.gradientScale, learningRate: update.learningRate,
         momentum: Float(configuration.momentum), weightDecay: weightDecay)
     }
   }

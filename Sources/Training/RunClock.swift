@@ -1,10 +1,9 @@
-/// Times a run: its whole, the span since the latest event, and the all-reduce within it.
+/// Times a run: its whole, and the span since the latest event.
 struct RunClock {
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
   private let secondsBefore: Double
   private var spanStart: ContinuousClock.Instant
-  private var allReduceSeconds = 0.0
 
   /// Examples of the span.
   var exampleCount = 0
@@ -22,21 +21,10 @@ struct RunClock {
   /// Examples of the span per second.
   var examplesPerSecond: Double { Double(exampleCount) / max(spanSeconds, 1e-9) }
 
-  /// The part of the span that went into all-reduce.
-  var allReduceShare: Double { allReduceSeconds / max(spanSeconds, 1e-9) }
-
   /// Begins a span.
   mutating func startSpan() {
     spanStart = clock.now
-    allReduceSeconds = 0
     exampleCount = 0
-  }
-
-  /// Does something that counts as all-reduce.
-  mutating func timeAllReduce<Value>(_ work: () throws -> Value) rethrows -> Value {
-    let begin = clock.now
-    defer { allReduceSeconds += Self.seconds(begin.duration(to: clock.now)) }
-    return try work()
   }
 
   private var spanSeconds: Double { Self.seconds(spanStart.duration(to: clock.now)) }

@@ -6,28 +6,24 @@ internal import Layers
 internal import TensorKernels
 internal import VAEObjective
 
-/// The loop: every rank a replica and a slice of each global batch, gradients all-reduced every
-/// step, the same update everywhere.
+/// The loop: epochs of steps, evaluations, checkpoints, and the record of them.
 ///
-/// Contract: every rank makes a trainer with the same configuration, data and replica layout, and
-/// calls ``run()``. Replicas start alike (from the seed, or from one checkpoint) and get the same
-/// gradient, so they stay alike without parameters ever being sent; a digest is compared at every
-/// checkpoint. Gradients are sums over examples, divided once by the examples of the global batch:
-/// short batches and uneven slices weigh each example alike. The root alone writes and speaks.
+/// Contract: every rank makes a trainer with the same configuration and data, and calls
+/// ``run(isResuming:from:configurationText:)``. The root alone writes and speaks; a digest of the
+/// parameters is compared at every checkpoint.
 public final class Trainer {
   let configuration: TrainingConfiguration
   let agreement: Agreement
   let data: PreparedData
-  let replica: any Replica
+  private let stepper: DataParallelStep
   let folder: RunFolder
   let observer: (any TrainingObserver)?
-  private let optimizer: Optimizer
   private let sampler: EpochSampler
-  private let reader: BatchReader
   private let evaluator: Evaluator
   private let schedule: LearningRateSchedule
   private let totalSteps: Int
   var communicator: any Communicator { agreement.communicator }
+  var replica: any Replica { stepper.replica }
 
   /// Where the run is.
   public internal(set) var progress = TrainingProgress()
@@ -35,6 +31,7 @@ public final class Trainer {
   var metrics: MetricsLog?
   var clock = RunClock()
   private var elboIsImproved = false
+  private var timesBefore = StepTimes()  // at the beginning of the epoch
 
   /// Checks that this rank's memory can hold what a trainer would allocate.
   ///
@@ -49,7 +46,7 @@ public final class Trainer {
         examplesPerThread: (batch + threadCount - 1) / threadCount, threadCount: threadCount))
   }
 
-  /// Allocates everything that a step needs.
+  /// Allocates everything that a step needs. Collective.
   ///
   /// - Parameters:
   ///   - configuration: The settings, validated.
@@ -58,35 +55,26 @@ public final class Trainer {
   ///   - folder: Where results go.
   ///   - agreement: The ranks.
   ///   - observer: Who tells people; nil on all ranks but the root.
+  /// - Throws: ``SharedFailure`` if ranks cannot reduce gradients as the configuration asks.
   public init(
     _ configuration: TrainingConfiguration, data: PreparedData, threadCount: Int,
     folder: RunFolder, agreement: Agreement, observer: (any TrainingObserver)?
-  ) {
+  ) throws {
     self.configuration = configuration
     self.data = data
     self.folder = folder
     self.agreement = agreement
     self.observer = observer
-    let communicator = agreement.communicator
     sampler = EpochSampler(
       exampleCount: data.train.count, globalBatchSize: configuration.globalBatchSize,
       seed: configuration.seed)
     totalSteps = configuration.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)
     schedule = LearningRateSchedule(configuration, totalSteps: totalSteps)
-    let largestBatch = min(configuration.globalBatchSize, data.train.count)
-    let capacity = (largestBatch + communicator.worldSize - 1) / communicator.worldSize
-    replica = CPUReplica(
-      configuration.model(inputs: data.train.width), capacity: capacity,
-      groupCapacity: Evaluator.groupSize, threadCount: threadCount)
-    optimizer = Optimizer(configuration, bufferCount: replica.layout.bufferCount)
-    reader = BatchReader(
-      data.train, binarization: configuration.binarize, seed: configuration.seed,
-      capacity: capacity)
+    stepper = try DataParallelStep(
+      configuration, data: data.train, threadCount: threadCount, agreement: agreement)
     evaluator = Evaluator(
-      data.test, configuration: configuration, communicator: communicator,
-      threadCount: threadCount)
-    configuration.initializer.fill(
-      replica.parameters, layout: replica.layout, seed: configuration.seed)
+      data.test, configuration: configuration, communicator: agreement.communicator,
+      team: stepper.team)
     threads = threadCount
   }
 
@@ -156,7 +144,9 @@ public final class Trainer {
       try saved.progress.check(
         stepsPerEpoch: sampler.stepsPerEpoch, path: saved.file.path)
       try saved.read(into: replica)
-      try saved.read(into: optimizer, layout: replica.layout)
+      if stepper.reduction.loadsOptimizerState {
+        try saved.read(into: stepper.optimizer, layout: replica.layout)
+      }
     }
     progress = saved.progress
   }
@@ -167,6 +157,7 @@ public final class Trainer {
     let noise = RandomStream(
       seed: configuration.seed, purpose: .trainingNoise, time: UInt32(progress.epoch))
     clock.startSpan()
+    timesBefore = stepper.times
     try order.withUnsafeBufferPointer { order in
       while progress.stepInEpoch < sampler.stepsPerEpoch && progress.step < totalSteps {
         try step(order, noise)
@@ -182,66 +173,17 @@ public final class Trainer {
     configuration.checkpointEverySteps.map { progress.step % $0 == 0 } ?? false
   }
 
-  // One update. Nothing is allocated here once every batch size has been met.
   private func step(_ order: UnsafeBufferPointer<UInt32>, _ noise: RandomStream) throws {
     let positions = sampler.batch(
       step: progress.stepInEpoch, rank: communicator.rank, worldSize: communicator.worldSize)
-    let indices = UnsafeBufferPointer(rebasing: order[positions])
-    let batch = ExampleBatch(
-      indices: indices, values: reader.read(indices, epoch: progress.epoch))
-    let elbo = try replica.computeGradient(of: batch, noise: noise)
-
-    let sums = try reduce(elbo)
-    if !sums.elbo.isFinite {
-      try agreement.fail(
-        TrainingError.notFinite(step: progress.step + 1, rank: sums.firstBadRank, what: "ELBO"))
-    }
-    let scale = try gradientScale(exampleCount: sums.elbo.exampleCount)
-    optimizer.update(
-      replica.parameters, gradient: replica.gradient, gradientScale: scale,
-      learningRate: Float(schedule.learningRate(step: progress.step)), step: progress.step + 1)
-
+    let elbo = try stepper.run(
+      UnsafeBufferPointer(rebasing: order[positions]), epoch: progress.epoch, noise: noise,
+      number: progress.step + 1, learningRate: schedule.learningRate(step: progress.step))
     progress.step += 1
     progress.stepInEpoch += 1
-    progress.examplesSeen += sums.elbo.exampleCount
-    progress.epochELBO += sums.elbo
-    clock.exampleCount += sums.elbo.exampleCount
-  }
-
-  // Gradient and ELBO summed over all ranks.
-  private func reduce(_ elbo: ELBO) throws -> (elbo: ELBO, firstBadRank: Int?) {
-    var firstBadRank: Int?
-    let total = try clock.timeAllReduce {
-      try communicator.allReduce(replica.gradient.mutableElements, .sum)
-      return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 4) { sums in
-        let badRank = elbo.isFinite ? Double.infinity : Double(communicator.rank)
-        sums[0] = elbo.reconstructionLogLikelihoodSum
-        sums[1] = elbo.klDivergenceSum
-        sums[2] = Double(elbo.exampleCount)
-        try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[..<3]), .sum)
-        if !(sums[0] + sums[1]).isFinite {
-          sums[3] = badRank
-          try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[3...]), .min)
-          firstBadRank = sums[3].isFinite ? Int(sums[3]) : nil
-        }
-        return ELBO(
-          reconstructionLogLikelihoodSum: sums[0], klDivergenceSum: sums[1],
-          exampleCount: Int(sums[2]))
-      }
-    }
-    return (total, firstBadRank)
-  }
-
-  // 1 / examples, and less where the mean gradient is longer than it may be.
-  private func gradientScale(exampleCount: Int) throws -> Float {
-    let mean = 1 / Double(exampleCount)
-    guard let limit = configuration.clipGradientNorm else { return Float(mean) }
-    let norm = mean * sumOfSquares(replica.gradient).squareRoot()
-    if !norm.isFinite {
-      try agreement.fail(
-        TrainingError.notFinite(step: progress.step + 1, rank: nil, what: "gradient norm"))
-    }
-    return Float(norm > limit ? mean * limit / norm : mean)
+    progress.examplesSeen += elbo.exampleCount
+    progress.epochELBO += elbo
+    clock.exampleCount += elbo.exampleCount
   }
 
   private func finishEpoch() throws {
@@ -250,7 +192,8 @@ public final class Trainer {
     try record(
       MetricsEvent(
         train: progress, examplesPerSecond: clock.examplesPerSecond,
-        allReduceShare: clock.allReduceShare, wallSeconds: clock.wallSeconds))
+        allReduceShare: (stepper.times - timesBefore).allReduceShare,
+        wallSeconds: clock.wallSeconds))
     let epochs = progress.epoch + 1
     if isLast || epochs % configuration.evaluateEvery == 0 { try evaluate() }
     if isWhole {
@@ -292,7 +235,7 @@ public final class Trainer {
     try agreement.onRoot {
       try metrics?.sync()
       try folder.checkpoints.save(
-        step: progress.step, tensors: SavedModel.tensors(replica, optimizer),
+        step: progress.step, tensors: SavedModel.tensors(replica, stepper.optimizer),
         metadata: SavedModel.metadata(
           configuration, progress, inputs: data.train.width, dataDigest: data.digest),
         isBest: elboIsImproved, keep: configuration.keep)

@@ -31,11 +31,23 @@ extension TrainingConfiguration {
   }
 
   /// A configuration from ``json``; nil if the text is something else.
+  ///
+  /// A checkpoint of an earlier version lacks the settings that came later; they are words, and
+  /// their defaults are what the earlier version did.
   init?(json: String) {
-    guard let value = try? JSONDecoder().decode(Self.self, from: Data(json.utf8)) else {
-      return nil
+    var json = json
+    for _ in CodingKeys.allCases {
+      do {
+        self = try JSONDecoder().decode(Self.self, from: Data(json.utf8))
+        return
+      } catch DecodingError.keyNotFound(let key, _) {
+        guard let value = Self().fields[key.stringValue] else { return nil }
+        json = "{\"\(key.stringValue)\":\"\(value)\"," + json.dropFirst()
+      } catch {
+        return nil
+      }
     }
-    self = value
+    return nil
   }
 
   /// The settings that decide the model, the order of the data, or the meaning of saved state.

@@ -1,3 +1,5 @@
+internal import TensorKernels
+
 extension TrainingConfiguration {
   /// Checks every range that does not depend on the data.
   ///
@@ -27,6 +29,10 @@ extension TrainingConfiguration {
     try require(.weightDecay, weightDecay >= 0 && weightDecay.isFinite, "0 or more")
     try require(
       .clipGradientNorm, clipGradientNorm.map { $0 > 0 && $0.isFinite } ?? true, "above 0")
+    try requirePositive(.bucketBytes, bucketBytes, atMost: 1 << 30)
+    try require(
+      .allReducePrecision, allReducePrecision == .f32 || allReduce != .sharedMemory,
+      "f32 with --all-reduce shared-memory, where nothing travels")
     if globalBatchSize < worldSize {
       throw .batchSmallerThanRanks(globalBatchSize: globalBatchSize, worldSize: worldSize)
     }

@@ -40,6 +40,19 @@ public enum GaussianMean: String, CaseIterable, Sendable, Codable {
   case sigmoid
 }
 
+/// How the gradients of all ranks are added.
+public enum AllReduceMethod: String, CaseIterable, Sendable, Codable {
+  /// Shared memory where all ranks are on one node and it can be had, else overlapped.
+  case automatic
+  /// Each rank adds and updates its part of the parameters in memory that all ranks of the node
+  /// see, and copies the others' parts.
+  case sharedMemory = "shared-memory"
+  /// In buckets that leave while the gradients of earlier layers are still being computed.
+  case overlapped
+  /// All at once, after the gradient.
+  case blocking
+}
+
 /// Everything that decides a run, by the names of the command line.
 ///
 /// Written to `config.yaml` and into every checkpoint; the same file given to `--config` repeats
@@ -100,6 +113,12 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   // MARK: Run
   /// Threads of each rank; nil means its share of the node's cores.
   public var threads: Int?
+  /// How the gradients of all ranks are added.
+  public var allReduce = AllReduceMethod.automatic
+  /// The number format in which gradients travel between ranks.
+  public var allReducePrecision = Precision.f32
+  /// Bytes of gradient that leave together when overlapped; nil means by measurement.
+  public var bucketBytes: Int?
   /// Epochs between evaluations.
   public var evaluateEvery = 1
   /// Epochs between checkpoints.
@@ -138,6 +157,9 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case clipGradientNorm = "clip-gradient-norm"
     case seed
     case threads
+    case allReduce = "all-reduce"
+    case allReducePrecision = "all-reduce-precision"
+    case bucketBytes = "bucket-bytes"
     case evaluateEvery = "evaluate-every"
     case checkpointEvery = "checkpoint-every"
     case checkpointEverySteps = "checkpoint-every-steps"
@@ -151,6 +173,28 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
       likelihood: likelihood == .bernoulli
         ? .bernoulli : .gaussian(sigmoidMean: gaussianMean == .sigmoid),
       draws: draws)
+  }
+
+  /// Layer widths as text: `784-400-20-400-784`.
+  public func networkText(inputs: Int) -> String {
+    let down = [inputs] + hidden + [latent]
+    return (down + down.dropLast().reversed()).map(String.init).joined(separator: "-")
+  }
+
+  /// Multiplications and additions of the matrix products of one example's gradient.
+  ///
+  /// Each layer has three products of the same size: forward, weights' gradient, inputs' gradient;
+  /// the first layer needs no gradient of its inputs.
+  func productOperations(inputs: Int) -> Double {
+    let heads = model(inputs: inputs).likelihood.heads.count
+    let encoder = [inputs] + hidden + [2 * latent]
+    let decoder = [latent] + hidden.reversed() + [heads * inputs]
+    func multiplications(_ widths: [Int]) -> Double {
+      zip(widths, widths.dropFirst()).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+    }
+    return 2
+      * (3 * multiplications(encoder) - Double(encoder[0]) * Double(encoder[1])
+        + 3 * Double(draws) * multiplications(decoder))
   }
 
   /// The number of updates in all.

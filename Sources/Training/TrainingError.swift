@@ -6,6 +6,8 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   case invalidSetting(name: String, value: String, expected: String)
   /// A model or batch that this machine's memory cannot hold.
   case tooLarge(gigabytes: Double, available: Double)
+  /// Ranks that cannot share memory, or a system with too little of it.
+  case sharedMemoryUnavailable(nodeSize: Int, worldSize: Int)
   /// Fewer examples in a global batch than ranks.
   case batchSmallerThanRanks(globalBatchSize: Int, worldSize: Int)
   /// Ranks that were started differently.
@@ -37,6 +39,12 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
       "A rank needs about \(Self.short(gigabytes)) GB of memory and can have"
         + " \(Self.short(available)); use smaller --hidden, --latent, --draws or"
         + " --global-batch-size"
+    case .sharedMemoryUnavailable(let nodeSize, let worldSize):
+      "--all-reduce is shared-memory, but "
+        + (nodeSize < worldSize
+          ? "only \(nodeSize) of \(worldSize) ranks are on one node"
+          : "the system has too little shared memory (/dev/shm)")
+        + "; leave the flag out"
     case .batchSmallerThanRanks(let globalBatchSize, let worldSize):
       "--global-batch-size is \(globalBatchSize), which \(worldSize) ranks cannot share;"
         + " use at least \(worldSize)"

@@ -47,10 +47,7 @@ final class TerminalReporter: TrainingObserver {
     firstExample = run.resumed?.examplesSeen ?? 0
     let settings = run.configuration
     let data = run.data
-    let widths = [data.train.width] + settings.hidden + [settings.latent]
-    let layers = (widths + widths.dropLast().reversed()).map(String.init).joined(separator: "-")
-    let ranks = run.worldSize == 1 ? "1 rank" : "\(run.worldSize) ranks"
-    let threads = run.threadCount == 1 ? "1 thread" : "\(run.threadCount) threads"
+    let layers = settings.networkText(inputs: data.train.width)
     say(
       """
       vae-dist \(SavedModel.version): \(layers), \(settings.activation.rawValue), \
@@ -58,7 +55,7 @@ final class TerminalReporter: TrainingObserver {
       \(settings.data): \(grouped(data.train.count)) training and \(grouped(data.test.count)) test \
       examples of \(grouped(data.train.width)) values from \(short(data.range.lowerBound)) to \
       \(short(data.range.upperBound))
-      \(ranks) of \(threads), batches of \(grouped(settings.globalBatchSize)), \
+      \(rankText(run.worldSize)) of \(threadText(run.threadCount)), batches of \(grouped(settings.globalBatchSize)), \
       \(grouped(run.totalSteps)) steps, results in \(run.runPath)
       """)
     if let resumed = run.resumed {

@@ -58,7 +58,7 @@ struct TrainCommand: RankCommand {
         configuration, data: data, worldSize: communicator.worldSize, threadCount: threadCount)
     }
     let folder = try named ?? Self.makeFolder(for: configuration, ranks)
-    let trainer = Trainer(
+    let trainer = try Trainer(
       configuration, data: data, threadCount: threadCount, folder: folder, agreement: ranks,
       observer: reporter)
     try trainer.run(

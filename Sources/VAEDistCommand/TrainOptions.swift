@@ -20,11 +20,13 @@ private func help<Choice: RawRepresentable>(
 }
 
 extension Activation: ExpressibleByArgument {}
+extension AllReduceMethod: ExpressibleByArgument {}
 extension Binarization: ExpressibleByArgument {}
 extension GaussianMean: ExpressibleByArgument {}
 extension Initializer: ExpressibleByArgument {}
 extension LikelihoodKind: ExpressibleByArgument {}
 extension OptimizerKind: ExpressibleByArgument {}
+extension Precision: ExpressibleByArgument {}
 extension ScheduleKind: ExpressibleByArgument {}
 extension Split: ExpressibleByArgument {}
 
@@ -148,6 +150,25 @@ struct OptimizationOptions: ParsableArguments {
   }
 }
 
+struct MachineOptions: ParsableArguments {
+  @Option(parsing: .unconditional, help: "Threads of each rank. (default: its share of the cores)")
+  var threads: Int?
+
+  @Option(help: help("How the ranks' gradients are added", defaults.allReduce))
+  var allReduce: AllReduceMethod?
+
+  @Option(
+    help: help(
+      "Number format of gradients between ranks; bf16 halves what a slow network carries",
+      defaults.allReducePrecision))
+  var allReducePrecision: Precision?
+
+  @Option(
+    parsing: .unconditional,
+    help: "Bytes of gradient that leave together when overlapped. (default: measured at the start)")
+  var bucketBytes: Int?
+}
+
 struct RunOptions: ParsableArguments {
   @Option(help: "The folder for results. (default: runs/<data>-<number>)")
   var run: String?
@@ -157,9 +178,6 @@ struct RunOptions: ParsableArguments {
 
   @Option(help: "A YAML file of the same names; flags win.")
   var config: String?
-
-  @Option(parsing: .unconditional, help: "Threads of each rank. (default: its share of the cores)")
-  var threads: Int?
 
   @Option(parsing: .unconditional, help: help("Epochs between evaluations", defaults.evaluateEvery))
   var evaluateEvery: Int?
@@ -182,46 +200,62 @@ struct TrainOptions: ParsableArguments {
   @OptionGroup(title: "Data") var data: DataOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Optimization") var optimization: OptimizationOptions
+  @OptionGroup(title: "Machine") var machine: MachineOptions
   @OptionGroup(title: "Run") var run: RunOptions
 
   /// The settings, with defaults for what is not given.
   var configuration: TrainingConfiguration {
-    var settings = TrainingConfiguration()
+    var settings = configure(data, model, optimization, machine)
     func set<Value>(_ path: WritableKeyPath<TrainingConfiguration, Value>, _ value: Value?) {
       if let value { settings[keyPath: path] = value }
     }
-    set(\.data, data.data)
-    settings.testData = data.testData
-    set(\.testFraction, data.testFraction)
-    settings.scale = data.scale
-    set(\.binarize, data.binarize)
-    set(\.hidden, model.hidden?.values)
-    set(\.latent, model.latent)
-    set(\.activation, model.activation)
-    set(\.likelihood, model.likelihood)
-    set(\.gaussianMean, model.gaussianMean)
-    set(\.draws, model.draws)
-    set(\.initializer, model.initializer)
-    if optimization.steps != nil {
-      settings.epochs = nil
-      settings.steps = optimization.steps
-    } else if let epochs = optimization.epochs {
-      settings.epochs = epochs
-    }
-    set(\.globalBatchSize, optimization.globalBatchSize)
-    set(\.optimizer, optimization.optimizer)
-    settings.learningRate = optimization.learningRate ?? settings.optimizer.usualLearningRate
-    set(\.learningRateSchedule, optimization.learningRateSchedule)
-    set(\.warmupSteps, optimization.warmupSteps)
-    set(\.momentum, optimization.momentum)
-    set(\.weightDecay, optimization.weightDecay)
-    settings.clipGradientNorm = optimization.clipGradientNorm
-    set(\.seed, optimization.seed)
-    settings.threads = run.threads
     set(\.evaluateEvery, run.evaluateEvery)
     set(\.checkpointEvery, run.checkpointEvery)
     settings.checkpointEverySteps = run.checkpointEverySteps
     set(\.keep, run.keep)
     return settings
   }
+}
+
+/// The settings of these groups, with defaults for what is not given.
+func configure(
+  _ data: DataOptions, _ model: ModelOptions, _ optimization: OptimizationOptions,
+  _ machine: MachineOptions
+) -> TrainingConfiguration {
+  var settings = TrainingConfiguration()
+  func set<Value>(_ path: WritableKeyPath<TrainingConfiguration, Value>, _ value: Value?) {
+    if let value { settings[keyPath: path] = value }
+  }
+  set(\.data, data.data)
+  settings.testData = data.testData
+  set(\.testFraction, data.testFraction)
+  settings.scale = data.scale
+  set(\.binarize, data.binarize)
+  set(\.hidden, model.hidden?.values)
+  set(\.latent, model.latent)
+  set(\.activation, model.activation)
+  set(\.likelihood, model.likelihood)
+  set(\.gaussianMean, model.gaussianMean)
+  set(\.draws, model.draws)
+  set(\.initializer, model.initializer)
+  if optimization.steps != nil {
+    settings.epochs = nil
+    settings.steps = optimization.steps
+  } else if let epochs = optimization.epochs {
+    settings.epochs = epochs
+  }
+  set(\.globalBatchSize, optimization.globalBatchSize)
+  set(\.optimizer, optimization.optimizer)
+  settings.learningRate = optimization.learningRate ?? settings.optimizer.usualLearningRate
+  set(\.learningRateSchedule, optimization.learningRateSchedule)
+  set(\.warmupSteps, optimization.warmupSteps)
+  set(\.momentum, optimization.momentum)
+  set(\.weightDecay, optimization.weightDecay)
+  settings.clipGradientNorm = optimization.clipGradientNorm
+  set(\.seed, optimization.seed)
+  settings.threads = machine.threads
+  set(\.allReduce, machine.allReduce)
+  set(\.allReducePrecision, machine.allReducePrecision)
+  settings.bucketBytes = machine.bucketBytes
+  return settings
 }

@@ -23,7 +23,9 @@ struct VAEDist: ParsableCommand {
       \(ExitStatus.table)
       """,
     version: SavedModel.version,
-    subcommands: [TrainCommand.self, EvaluateCommand.self, InspectCommand.self])
+    subcommands: [
+      TrainCommand.self, EvaluateCommand.self, InspectCommand.self, BenchmarkCommand.self,
+    ])
 
   static func main() {
     let launcher = Launcher(environment: ProcessInfo.processInfo.environment)

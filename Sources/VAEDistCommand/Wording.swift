@@ -44,6 +44,12 @@ func duration(_ seconds: Double) -> String {
   return "\(whole / 3600)h" + String(format: "%02dm", whole / 60 % 60)
 }
 
+/// `1 rank` or `4 ranks`.
+func rankText(_ count: Int) -> String { count == 1 ? "1 rank" : "\(count) ranks" }
+
+/// `1 thread` or `4 threads`.
+func threadText(_ count: Int) -> String { count == 1 ? "1 thread" : "\(count) threads" }
+
 /// One object as text that people can read and programs too.
 func jsonText(_ value: some Encodable) throws -> String {
   let encoder = JSONEncoder()

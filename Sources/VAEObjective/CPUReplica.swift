@@ -3,34 +3,30 @@ public import TensorKernels
 
 /// A replica on this rank's processor cores: one model a thread, all on the same parameters.
 ///
-/// Each thread computes the gradient sum of its part of the batch into a buffer of its own; then
-/// each adds up its part of the buffers. With one thread there is neither a second buffer nor a
-/// second pass.
+/// Each thread computes the gradient sum of its part of the batch into a buffer of its own. Where
+/// nobody waits for parts of the gradient, the buffers are left to be added when they are used.
 public final class CPUReplica: Replica {
   /// Where each parameter lies in the flat buffers.
   public let layout: ParameterLayout
   /// The flat parameters.
   public let parameters: FloatBuffer
-  /// The flat gradient.
-  public var gradient: FloatBuffer { workers[0].gradient }
-  /// Threads that compute, the caller's among them.
-  public var threadCount: Int { workers.count }
+  /// The flat gradient sums, one a thread.
+  public let gradients: [FloatBuffer]
 
   private let workers: [Worker]
   private let team: WorkerTeam
+  private let barrier: TeamBarrier
   private let capacity: Int
 
-  /// One thread's model, gradient and noise.
+  /// One thread's model and noise.
   private final class Worker {
     let model: VariationalAutoencoder
-    let gradient: FloatBuffer
     let noise: FloatBuffer
-    var elbo = ELBO()
+    var outcome = GradientOutcome()
     var failure: KernelError?
 
     init(_ configuration: ModelConfiguration, capacity: Int) {
       model = VariationalAutoencoder(configuration, capacity: capacity)
-      gradient = FloatBuffer(count: model.layout.bufferCount)
       noise = FloatBuffer(count: capacity * configuration.draws * configuration.latent)
     }
 
@@ -40,53 +36,95 @@ public final class CPUReplica: Replica {
     }
   }
 
+  /// The layout of a model's flat buffers, for whoever allocates them.
+  public static func layout(of configuration: ModelConfiguration) -> ParameterLayout {
+    VariationalAutoencoder(configuration, capacity: 0).layout
+  }
+
   /// Allocates everything that a step needs.
   ///
   /// - Parameters:
   ///   - configuration: What the model is.
   ///   - capacity: The most examples of one gradient, or of one scored group.
   ///   - groupCapacity: The most examples of one scored group.
-  ///   - threadCount: Threads to compute with, the caller's among them.
+  ///   - team: The threads to compute with.
+  ///   - parameters: A flat buffer for the parameters; nil for one of its own.
+  ///   - gradients: A flat buffer for each thread; nil for some of its own.
   public init(
-    _ configuration: ModelConfiguration, capacity: Int, groupCapacity: Int, threadCount: Int
+    _ configuration: ModelConfiguration, capacity: Int, groupCapacity: Int, team: WorkerTeam,
+    parameters: FloatBuffer? = nil, gradients: [FloatBuffer]? = nil
   ) {
-    precondition(threadCount > 0, "At least one thread computes")
-    let share = max((capacity + threadCount - 1) / threadCount, groupCapacity, 1)
-    workers = (0..<threadCount).map { _ in Worker(configuration, capacity: share) }
+    let share = max((capacity + team.count - 1) / team.count, groupCapacity, 1)
+    workers = (0..<team.count).map { _ in Worker(configuration, capacity: share) }
     layout = workers[0].model.layout
-    parameters = FloatBuffer(count: layout.bufferCount)
-    team = WorkerTeam(count: threadCount) {
-      flushDenormalsOnThisThread()
-      MatrixProduct.useCallingThreadOnly()
-    }
+    let bufferCount = layout.bufferCount
+    self.parameters = parameters ?? FloatBuffer(count: bufferCount)
+    self.gradients =
+      gradients ?? (0..<team.count).map { _ in FloatBuffer(count: bufferCount) }
+    precondition(
+      self.gradients.count == team.count
+        && (self.gradients + [self.parameters]).allSatisfy { $0.count == bufferCount },
+      "\(team.count) threads need as many buffers of \(bufferCount) elements")
+    self.team = team
+    barrier = TeamBarrier(count: team.count)
     self.capacity = max(capacity, groupCapacity)
   }
 
-  /// Overwrites ``gradient`` by the gradient of −ELBO, summed over these examples.
+  /// Overwrites ``gradients`` by the gradient of −ELBO, summed over these examples.
   public func computeGradient(
-    of batch: ExampleBatch, noise: RandomStream
-  ) throws(KernelError) -> ELBO {
+    of batch: ExampleBatch, noise: RandomStream, receiver: (any GradientReceiver)? = nil
+  ) throws(KernelError) -> GradientOutcome {
     precondition(
       batch.count <= capacity, "A replica for \(capacity) examples was given \(batch.count)")
-    if batch.count == 0 {
-      gradient.mutableElements.update(repeating: 0)
-      return ELBO()
-    }
     let share = (batch.count + workers.count - 1) / workers.count
+    let clock = ContinuousClock()
+    barrier.reset()
     try run { worker, index throws(KernelError) in
-      let start = min(index * share, batch.count)
-      let part = batch.slice(start..<min(start + share, batch.count))
+      let first = min(index * share, batch.count)
+      let part = batch.slice(first..<min(first + share, batch.count))
       let noiseRows = worker.noiseRows(part.count)
+      let start = clock.now
       noise.fillNormal(
         noiseRows, examples: part.indices, draws: worker.model.configuration.draws)
-      worker.elbo = try worker.model.addGradient(
-        of: part.values, noise: noiseRows, parameters: self.parameters, to: worker.gradient,
-        accumulates: false)
+      let noiseSeconds = start.duration(to: clock.now) / .seconds(1)
+      worker.outcome = try worker.model.addGradient(
+        of: part.values, noise: noiseRows, parameters: self.parameters,
+        to: self.gradients[index], accumulates: false,
+        onPart: receiver.map { receiver in { self.complete($0, as: index, for: receiver) } })
+      worker.outcome.forwardSeconds += noiseSeconds
     }
-    if workers.count > 1 { addUpGradients() }
-    var elbo = ELBO()
-    for worker in workers { elbo += worker.elbo }
-    return elbo
+    var outcome = workers[0].outcome
+    for worker in workers.dropFirst() { outcome.elbo += worker.outcome.elbo }
+    return outcome
+  }
+
+  // One thread has finished a product. When all have finished a range, each adds up a part of it.
+  private func complete(
+    _ range: Range<Int>?, as index: Int, for receiver: any GradientReceiver
+  ) {
+    guard let range else {
+      if index == 0 { receiver.progress() }
+      return
+    }
+    if workers.count > 1 {
+      guard barrier.wait() else { return }
+      let share = FloatBuffer.roundedUp((range.count + workers.count - 1) / workers.count)
+      let start = min(range.lowerBound + index * share, range.upperBound)
+      sum(gradients, start..<min(start + share, range.upperBound), into: gradients[0])
+      guard barrier.wait() else { return }
+    }
+    if index == 0 { receiver.gradientIsComplete(range) }
+  }
+
+  /// The matrix products of a gradient and nothing else, on all threads.
+  public func runProducts(_ batch: ExampleBatch) throws(KernelError) {
+    let share = (batch.count + workers.count - 1) / workers.count
+    try run { worker, index throws(KernelError) in
+      let first = min(index * share, batch.count)
+      try worker.model.runProducts(
+        batch.slice(first..<min(first + share, batch.count)).values,
+        parameters: self.parameters, gradient: self.gradients[index])
+    }
   }
 
   /// The ELBO's sums over each group of rows.
@@ -133,19 +171,13 @@ public final class CPUReplica: Replica {
     team.run { index in
       let worker = self.workers[index]
       worker.failure = nil
-      do throws(KernelError) { try job(worker, index) } catch { worker.failure = error }
-    }
-    if let failure = workers.lazy.compactMap(\.failure).first { throw failure }
-  }
-
-  private func addUpGradients() {
-    let share = FloatBuffer.roundedUp((gradient.count + workers.count - 1) / workers.count)
-    team.run { index in
-      let start = min(index * share, self.gradient.count)
-      let range = start..<min(start + share, self.gradient.count)
-      for worker in self.workers.dropFirst() {
-        add(worker.gradient, to: self.gradient, range: range)
+      do throws(KernelError) {
+        try job(worker, index)
+      } catch {
+        worker.failure = error
+        barrier.giveUp()
       }
     }
+    if let failure = workers.lazy.compactMap(\.failure).first { throw failure }
   }
 }

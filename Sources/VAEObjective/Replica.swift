@@ -28,26 +28,62 @@ public struct ExampleBatch {
   }
 }
 
+/// What the gradient of a batch brought, and how long its two halves took on the calling thread.
+public struct GradientOutcome: Sendable {
+  /// Sums over the examples.
+  public var elbo = ELBO()
+  /// From the data to the ELBO, seconds.
+  public var forwardSeconds = 0.0
+  /// From the ELBO to the gradient, seconds.
+  public var backwardSeconds = 0.0
+}
+
+/// Whoever wants to send gradients away while others are still being computed.
+///
+/// Called on the thread that asked for the gradient.
+public protocol GradientReceiver: AnyObject {
+  /// A range of the first of ``Replica/gradients`` holds this rank's whole sum; nobody will write
+  /// to it before the next gradient.
+  ///
+  /// Ranges come from the end of the buffer to its start, each adjacent to the one before, and are
+  /// the same for every batch.
+  func gradientIsComplete(_ range: Range<Int>)
+  /// Some time has passed; called between products.
+  func progress()
+}
+
 /// A rank's copy of the model, as the training loop sees it.
 ///
-/// The loop reads and writes the two flat buffers (all-reduce, optimizer, checkpoint) and asks for
-/// sums over examples; how and where they are computed stays behind this protocol.
+/// The loop reads and writes the flat buffers (all-reduce, optimizer, checkpoint) and asks for sums
+/// over examples; how and where they are computed stays behind this protocol.
 public protocol Replica: AnyObject {
   /// Where each parameter lies in the flat buffers.
   var layout: ParameterLayout { get }
   /// The flat parameters.
   var parameters: FloatBuffer { get }
-  /// The flat gradient of the latest ``computeGradient(of:noise:)``.
-  var gradient: FloatBuffer { get }
+  /// Flat buffers whose sum is the latest gradient; after ``computeGradient(of:noise:receiver:)``
+  /// with a receiver the first one alone.
+  var gradients: [FloatBuffer] { get }
 
-  /// Overwrites ``gradient`` by the gradient of −ELBO, summed over these examples.
+  /// Overwrites ``gradients`` by the gradient of −ELBO, summed over these examples.
   ///
   /// - Parameters:
   ///   - batch: Any number of examples up to the replica's capacity, zero included.
   ///   - noise: Where ε comes from.
+  ///   - receiver: Who is told of each part of the gradient as soon as it is complete; nil leaves
+  ///     it in several buffers, which saves a pass over them.
   /// - Returns: The ELBO's sums over the same examples and noise.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
-  func computeGradient(of batch: ExampleBatch, noise: RandomStream) throws(KernelError) -> ELBO
+  func computeGradient(
+    of batch: ExampleBatch, noise: RandomStream, receiver: (any GradientReceiver)?
+  ) throws(KernelError) -> GradientOutcome
+
+  /// The matrix products of a gradient and nothing else: what no step can be faster than.
+  ///
+  /// ``gradients`` are overwritten by something meaningless.
+  ///
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  func runProducts(_ batch: ExampleBatch) throws(KernelError)
 
   /// The ELBO's sums over each of several groups of examples.
   ///

@@ -99,19 +99,24 @@ public final class VariationalAutoencoder {
   ///   - parameters: The flat parameters.
   ///   - gradient: The flat buffer that receives the gradient.
   ///   - accumulates: Whether the gradient is added instead.
+  ///   - onPart: Called after each product, with the range of the gradient that it completed or
+  ///     nil.
   /// - Returns: Sums over the examples.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   public func addGradient(
     of data: MatrixView, noise: MatrixView, parameters: FloatBuffer, to gradient: FloatBuffer,
-    accumulates: Bool
-  ) throws(KernelError) -> ELBO {
+    accumulates: Bool, onPart: ((Range<Int>?) -> Void)? = nil
+  ) throws(KernelError) -> GradientOutcome {
+    let clock = ContinuousClock()
+    let start = clock.now
     let pass = try forward(data, noise: noise, parameters: parameters, needsGradient: true)
+    let middle = clock.now
     let draws = configuration.draws
     // log p(x|z): `pass.decoded` now holds its negative gradient, 1 / draws included.
     let latentGradient = arena.matrix(latentGradientSlot, rows: pass.latents.rows)
     try decoder.backward(
       pass.decoded, input: pass.latents, parameters: parameters, parameterGradient: gradient,
-      accumulates: accumulates, arena: arena, inputGradient: latentGradient)
+      accumulates: accumulates, arena: arena, inputGradient: latentGradient, onPart: onPart)
     // z = μ + σ ⊙ ε, and the KL divergence
     let posteriorGradient = arena.matrix(posteriorGradientSlot, rows: data.rows)
     reparameterizeBackward(
@@ -119,8 +124,31 @@ public final class VariationalAutoencoder {
       into: posteriorGradient)
     try encoder.backward(
       posteriorGradient, input: data, parameters: parameters, parameterGradient: gradient,
-      accumulates: accumulates, arena: arena, inputGradient: nil)
-    return pass.elbo
+      accumulates: accumulates, arena: arena, inputGradient: nil, onPart: onPart)
+    return GradientOutcome(
+      elbo: pass.elbo, forwardSeconds: start.duration(to: middle) / .seconds(1),
+      backwardSeconds: middle.duration(to: clock.now) / .seconds(1))
+  }
+
+  /// The matrix products of ``addGradient(of:noise:parameters:to:accumulates:onPart:)`` and nothing
+  /// else: the least time that a step can take.
+  ///
+  /// The gradient is overwritten by something meaningless.
+  ///
+  /// - Shape: `data` is `[examples, inputs]`.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  public func runProducts(
+    _ data: MatrixView, parameters: FloatBuffer, gradient: FloatBuffer
+  ) throws(KernelError) {
+    let draws = configuration.draws
+    let latents = latentRows(data.rows * draws)
+    try encoder.runProducts(
+      data, gradient: arena.matrix(posteriorGradientSlot, rows: data.rows),
+      parameters: parameters, parameterGradient: gradient, arena: arena, inputGradient: nil)
+    try decoder.runProducts(
+      latents, gradient: decoder.output(in: arena, rows: latents.rows), parameters: parameters,
+      parameterGradient: gradient, arena: arena,
+      inputGradient: arena.matrix(latentGradientSlot, rows: latents.rows))
   }
 
   private struct Pass {

@@ -3,16 +3,18 @@ import TestSupport
 import Testing
 
 @Suite(.serialized) struct CollectivesTests {
-  @Test(arguments: 1...4) func everyRankReceivesWhatAllGave(worldSize: Int) throws {
-    let outcome = try Launch.ranks(worldSize, "rank-program", ["all"])
+  @Test(arguments: 1...4, ["all", "started", "shared"])
+  func everyRankReceivesWhatAllGave(worldSize: Int, part: String) throws {
+    let outcome = try Launch.ranks(worldSize, "rank-program", [part])
     #expect(outcome.status == 0, "\(outcome.errors)")
     let lines = outcome.output.split(separator: "\n").map(String.init).sorted()
     #expect(lines == (0..<worldSize).map { "rank \($0) of \(worldSize) agrees" })
   }
 
-  @Test func aGroupOfOneAgreesWithItself() throws {
+  @Test(arguments: ["all", "started", "shared"])
+  func aGroupOfOneAgreesWithItself(part: String) throws {
     // Outside mpirun the same program is the group of one.
-    let outcome = try Launch.alone("rank-program", ["all"])
+    let outcome = try Launch.alone("rank-program", [part])
     #expect(outcome.status == 0, "\(outcome.errors)")
     #expect(outcome.output == "rank 0 of 1 agrees\n")
   }

@@ -41,6 +41,58 @@ case "all":
   require(try ranks.allGather([]) == Array(repeating: [], count: size), "gathered nothing")
   try ranks.barrier()
   print("rank \(rank) of \(size) agrees")
+case "started":
+  // Three sums under way at once, finished in another order than they were begun.
+  let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: 15_000)
+  for index in 0..<15_000 { floats[index] = Float((rank + 1) * (index % 97)) }
+  var halves = (0..<999).map { UInt16(Float((rank + 1) * ($0 % 7)).bitPattern >> 16) }
+  try halves.withUnsafeMutableBufferPointer { halves in
+    let parts = [0..<7000, 7000..<7001, 7001..<15_000]
+    let sums = try parts.map { try ranks.startSum(.init(rebasing: floats[$0])) }
+    let halfSum = try ranks.startSum(halves)
+    try halfSum.wait()
+    while try !sums[1].isDone() {}
+    try sums[0].wait()
+    try sums[2].wait()
+    require(try sums[1].isDone(), "a sum that is done stays done")
+  }
+  require(
+    (0..<15_000).allSatisfy { floats[$0] == Float(total * ($0 % 97)) }, "sums that overlapped")
+  // Whole numbers up to 256 are exact in bfloat16.
+  require(
+    halves == (0..<999).map { UInt16(Float(total * ($0 % 7)).bitPattern >> 16) }, "bfloat16 sum")
+  // One more is not: 256 + 1 and 256 + 3 are ties, which go to the even one.
+  var ties = [UInt16](repeating: rank == 0 ? 0x4380 : 0, count: 2)
+  if rank == size - 1 && size > 1 { (ties[0], ties[1]) = (0x3f80, 0x4040) }
+  if size > 1 {
+    try ties.withUnsafeMutableBufferPointer { try ranks.startSum($0).wait() }
+    require(ties == [0x4380, 0x4382], "ties are rounded to even: \(ties)")
+  }
+  print("rank \(rank) of \(size) agrees")
+case "shared":
+  require(ranks.isOneNode && ranks.nodeRank == rank, "one node")
+  guard let memory = try ranks.shareMemory(byteCount: 4096 * (rank + 1)) else {
+    require(false, "shared memory")
+    exit(3)
+  }
+  require(memory.segments.allSatisfy { Int(bitPattern: $0) % 64 == 0 }, "cache lines")
+  let own = memory.segments[rank].assumingMemoryBound(to: Int.self)
+  let ownCount = 512 * (rank + 1)
+  require((0..<ownCount).allSatisfy { own[$0] == 0 }, "zero at first")
+  for round in 1...50 {
+    for index in 0..<ownCount { own[index] = 1000 * rank + index + round }
+    memory.publish()
+    try ranks.barrier()
+    memory.publish()
+    for other in 0..<size {
+      let values = memory.segments[other].assumingMemoryBound(to: Int.self)
+      require(
+        (0..<512 * (other + 1)).allSatisfy { values[$0] == 1000 * other + $0 + round },
+        "what rank \(other) wrote in round \(round)")
+    }
+    try ranks.barrier()
+  }
+  print("rank \(rank) of \(size) agrees")
 case "abort":
   // The last rank cannot go on; the others wait for it, and are ended.
   if rank == size - 1 { ranks.abort(status: 42) }

@@ -10,12 +10,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum vd_mpi_type { VD_MPI_FLOAT, VD_MPI_DOUBLE, VD_MPI_INT64 };
+/// BFLOAT16 is the upper half of a float; it can be summed only, each sum rounded to the nearest.
+enum vd_mpi_type { VD_MPI_FLOAT, VD_MPI_DOUBLE, VD_MPI_INT64, VD_MPI_BFLOAT16 };
 enum vd_mpi_operation { VD_MPI_SUM, VD_MPI_MIN, VD_MPI_MAX };
 
+/// Where a process is: among all, and among those that share its node's memory.
+typedef struct {
+  int rank, world_size, node_rank, node_size;
+} vd_mpi_place;
+
 /// Starts MPI (only the calling thread will use it) and makes it return errors.
-/// Afterwards: the rank and the number of ranks.
-int vd_mpi_initialize(int *rank, int *world_size);
+int vd_mpi_initialize(vd_mpi_place *place);
 
 /// Ends MPI; every rank calls it.
 int vd_mpi_finalize(void);
@@ -29,6 +34,29 @@ void vd_mpi_error_text(int code, char *text, size_t capacity);
 /// Combines `count` elements over all ranks, in place; every rank ends with the same values.
 int vd_mpi_all_reduce(void *values, size_t count, enum vd_mpi_type type,
                       enum vd_mpi_operation operation);
+
+/// A started operation; may be used again once it is done.
+typedef struct vd_mpi_request vd_mpi_request;
+vd_mpi_request *vd_mpi_make_request(void);
+void vd_mpi_destroy_request(vd_mpi_request *request);
+
+/// Starts an all-reduce of at most 2³⁰ elements; nobody touches `values` until it is done.
+int vd_mpi_start_all_reduce(void *values, size_t count, enum vd_mpi_type type,
+                            enum vd_mpi_operation operation, vd_mpi_request *request);
+
+/// Moves every started operation on, and tells whether this one is done.
+int vd_mpi_test(vd_mpi_request *request, int *is_done);
+
+/// Returns when the operation is done.
+int vd_mpi_wait(vd_mpi_request *request);
+
+/// Memory that all ranks of the node see: `segments[i]` is that of the node's rank i, each as long
+/// as its owner asked for. Collective within the node. It lives until MPI ends.
+int vd_mpi_share_memory(size_t byte_count, void **window, void **segments);
+
+/// Makes what this rank wrote visible to the others of the node, and theirs to it, once the ranks
+/// have also waited for each other.
+int vd_mpi_synchronize(void *window);
 
 /// Sends the root's bytes to every rank.
 int vd_mpi_broadcast(void *bytes, size_t byte_count, int root);

@@ -105,14 +105,26 @@ double vd_kernel_sum_of_squares(size_t count, const float *values);
 /// destination[i] += source[i].
 void vd_kernel_add(size_t count, const float *source, float *destination);
 
+/// sum[i] = first[i] + second[i].
+void vd_kernel_sum(size_t count, const float *first, const float *second, float *sum);
+
 // MARK: Data
 
 /// destination[i] = scale · source[i].
 void vd_kernel_convert_bytes(size_t count, const uint8_t *source, float scale, float *destination);
+
+/// Rows of bytes, strewn over the source, one under the other: destination[i, j] =
+/// scale · source[rows[i] · columns + j].
+void vd_kernel_gather_bytes(size_t row_count, size_t columns, const uint32_t *rows,
+                            const uint8_t *source, float scale, float *destination);
 void vd_kernel_scale(size_t count, const float *source, float scale, float *destination);
 
 /// values[i] = uniforms[i] < values[i] ? 1 : 0, in place: a draw from Bernoulli(values[i]).
 void vd_kernel_binarize(size_t count, const float *uniforms, float *values);
+
+/// To the nearest bfloat16 (the upper half of a float), ties to even; NaN stays NaN. And back.
+void vd_kernel_round_to_bfloat16(size_t count, const float *source, uint16_t *destination);
+void vd_kernel_widen_bfloat16(size_t count, const uint16_t *source, float *destination);
 
 // MARK: Random numbers
 

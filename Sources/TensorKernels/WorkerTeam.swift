@@ -8,7 +8,9 @@ internal import Glibc
 ///
 /// Members spin for a few microseconds before they sleep: a step hands out work thousands of times
 /// a second, and waking a sleeping thread costs as much as a small product.
-final class WorkerTeam {
+public final class WorkerTeam {
+  /// Members, the caller among them.
+  public var count: Int { threads.count + 1 }
   private let shared: Shared
   private var threads: [pthread_t] = []
 
@@ -78,12 +80,17 @@ final class WorkerTeam {
 
   /// Starts `count - 1` threads.
   ///
-  /// - Parameters:
-  ///   - count: Members, the caller among them.
-  ///   - prepare: What each thread, the caller's too, does once before its first job.
-  init(count: Int, prepare: @escaping @Sendable () -> Void) {
-    shared = Shared(count: count, prepare: prepare)
-    prepare()
+  /// Each thread, the caller's too, treats denormal numbers as zero and lets oneDNN use no further
+  /// threads.
+  ///
+  /// - Parameter count: Members, the caller among them.
+  public init(count: Int) {
+    precondition(count > 0, "At least one thread computes")
+    shared = Shared(count: count) {
+      flushDenormalsOnThisThread()
+      MatrixProduct.useCallingThreadOnly()
+    }
+    shared.prepare()
     for index in 1..<max(count, 1) {
       var thread = pthread_t()
       let member = Unmanaged.passRetained(Member(shared, index))
@@ -108,8 +115,29 @@ final class WorkerTeam {
     for thread in threads { pthread_join(thread, nil) }
   }
 
+  /// Cuts a range into as many parts as there are members, and does each in parallel.
+  ///
+  /// Parts begin at multiples of `alignment` from the start; a member whose part would be empty does
+  /// nothing.
+  ///
+  /// - Parameters:
+  ///   - range: What to cut.
+  ///   - alignment: What parts but the last are multiples of.
+  ///   - body: Does one part.
+  public func forEachPart(
+    of range: Range<Int>, alignment: Int = 1, _ body: (Range<Int>) -> Void
+  ) {
+    let units = (range.count + alignment - 1) / alignment
+    let share = (units + count - 1) / count * alignment
+    run { index in
+      let start = min(range.lowerBound + index * share, range.upperBound)
+      let end = min(start + share, range.upperBound)
+      if start < end { body(start..<end) }
+    }
+  }
+
   /// Calls `job` once for each member, in parallel, and returns when all have returned.
-  func run(_ job: (Int) -> Void) {
+  public func run(_ job: (Int) -> Void) {
     if threads.isEmpty {
       job(0)
       return
@@ -122,5 +150,46 @@ final class WorkerTeam {
       shared.wait { shared.pending.load(ordering: .acquiring) == 0 }
       shared.job = nil
     }
+  }
+}
+
+/// Where members of a team wait for each other in the middle of a job.
+///
+/// Members look again and again, without sleeping: the others are at most a part of a layer behind.
+public final class TeamBarrier: Sendable {
+  private let count: Int
+  private let arrived = Atomic<Int>(0)
+  private let round = Atomic<Int>(0)
+  private let isBroken = Atomic<Bool>(false)
+
+  /// A barrier for this many members.
+  public init(count: Int) {
+    self.count = count
+  }
+
+  /// Returns true when every member has come, or false as soon as one has given up.
+  public func wait() -> Bool {
+    let current = round.load(ordering: .acquiring)
+    if arrived.add(1, ordering: .acquiringAndReleasing).newValue == count {
+      arrived.store(0, ordering: .relaxed)
+      round.add(1, ordering: .releasing)
+      return !isBroken.load(ordering: .acquiring)
+    }
+    var looks = 0
+    while round.load(ordering: .acquiring) == current {
+      if isBroken.load(ordering: .acquiring) { return false }
+      looks += 1
+      if looks % 1024 == 0 { sched_yield() }
+    }
+    return true
+  }
+
+  /// Lets the others go on without this member.
+  public func giveUp() { isBroken.store(true, ordering: .releasing) }
+
+  /// Makes the barrier as new; while no member waits.
+  public func reset() {
+    arrived.store(0, ordering: .relaxed)
+    isBroken.store(false, ordering: .relaxed)
   }
 }

@@ -1,0 +1,139 @@
+internal import Collectives
+internal import DataLoading
+internal import Layers
+internal import TensorKernels
+internal import VAEObjective
+
+/// One update of every replica: read, differentiate, reduce, update.
+///
+/// Contract: every rank makes one with the same configuration and data, and takes the same steps.
+/// Replicas start alike and get the same gradient, so they stay alike without parameters ever being
+/// averaged. Gradients are sums over examples, divided once by the examples of the global batch:
+/// short batches and uneven slices weigh each example alike.
+final class DataParallelStep {
+  let replica: CPUReplica
+  let optimizer: Optimizer
+  let reduction: any GradientReduction
+  let team: WorkerTeam
+  /// Where the time of all steps so far went.
+  private(set) var times = StepTimes()
+
+  private let configuration: TrainingConfiguration
+  private let agreement: Agreement
+  private let reader: BatchReader
+
+  /// Allocates everything that a step needs, and starts the threads.
+  ///
+  /// Collective.
+  ///
+  /// - Parameters:
+  ///   - configuration: The settings, validated.
+  ///   - data: The examples to learn from.
+  ///   - threadCount: Threads of this rank.
+  ///   - agreement: The ranks.
+  /// - Throws: ``SharedFailure`` if ranks cannot reduce gradients as the configuration asks.
+  init(
+    _ configuration: TrainingConfiguration, data: Examples, threadCount: Int, agreement: Agreement
+  ) throws {
+    self.configuration = configuration
+    self.agreement = agreement
+    let worldSize = agreement.communicator.worldSize
+    let largestBatch = min(configuration.globalBatchSize, data.count)
+    let capacity = (largestBatch + worldSize - 1) / worldSize
+    let model = configuration.model(inputs: data.width)
+    let layout = CPUReplica.layout(of: model)
+    team = WorkerTeam(count: threadCount)
+    reduction = try makeReduction(
+      configuration, bufferCount: layout.bufferCount,
+      stateCount: Optimizer.stateNames(of: configuration.optimizer).count, team: team,
+      agreement: agreement)
+    replica = CPUReplica(
+      model, capacity: capacity, groupCapacity: Evaluator.groupSize, team: team,
+      parameters: reduction.parameters, gradients: reduction.gradients)
+    optimizer = Optimizer(configuration, buffers: reduction.optimizerState)
+    reader = BatchReader(
+      data, binarization: configuration.binarize, seed: configuration.seed, capacity: capacity,
+      team: team)
+    configuration.initializer.fill(
+      replica.parameters, layout: replica.layout, seed: configuration.seed)
+  }
+
+  /// Takes one step. Collective.
+  ///
+  /// Nothing is allocated here, a few closures aside, once every batch size has been met.
+  ///
+  /// - Parameters:
+  ///   - indices: This rank's slice of the global batch.
+  ///   - epoch: Keys dynamic binarization.
+  ///   - noise: Where ε comes from.
+  ///   - number: The number of this update, from 1.
+  ///   - learningRate: α of this step.
+  /// - Returns: The ELBO's sums over the global batch, under the parameters before the update.
+  /// - Throws: ``SharedFailure`` if the ELBO is not finite; `KernelError` or `CollectiveError`.
+  func run(
+    _ indices: UnsafeBufferPointer<UInt32>, epoch: Int, noise: RandomStream, number: Int,
+    learningRate: Double
+  ) throws -> ELBO {
+    let start = ContinuousClock.now
+    reduction.begin()
+    let values = times.measure(\.data) { reader.read(indices, epoch: epoch) }
+    let outcome = try replica.computeGradient(
+      of: ExampleBatch(indices: indices, values: values), noise: noise,
+      receiver: reduction.receiver)
+    times.forward += outcome.forwardSeconds
+    times.backward += outcome.backwardSeconds
+    let elbo = try times.measure(\.allReduceExposed) { try total(outcome.elbo, step: number) }
+    let update = Optimizer.Update(
+      gradientScale: try gradientScale(exampleCount: elbo.exampleCount, step: number),
+      learningRate: Float(learningRate), number: number)
+    try reduction.update(&times) { range, gradients in
+      optimizer.update(range, of: replica.parameters, gradients: gradients, update)
+    }
+    times.total += start.secondsUntilNow
+    times.stepCount += 1
+    times.exampleCount += elbo.exampleCount
+    return elbo
+  }
+
+  /// The matrix products of a step and nothing else, on this rank.
+  ///
+  /// - Returns: How long they took, seconds.
+  func productSeconds(_ indices: UnsafeBufferPointer<UInt32>) throws -> Double {
+    let values = reader.read(indices, epoch: 0)
+    let start = ContinuousClock.now
+    try replica.runProducts(ExampleBatch(indices: indices, values: values))
+    return start.secondsUntilNow
+  }
+
+  // The ELBO's sums over all ranks; every rank has computed its gradient when it returns.
+  private func total(_ elbo: ELBO, step: Int) throws -> ELBO {
+    let communicator = agreement.communicator
+    return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 4) { sums in
+      sums[0] = elbo.reconstructionLogLikelihoodSum
+      sums[1] = elbo.klDivergenceSum
+      sums[2] = Double(elbo.exampleCount)
+      sums[3] = elbo.isFinite ? .infinity : Double(communicator.rank)
+      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[..<3]), .sum)
+      let total = ELBO(
+        reconstructionLogLikelihoodSum: sums[0], klDivergenceSum: sums[1],
+        exampleCount: Int(sums[2]))
+      if total.isFinite { return total }
+      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[3...]), .min)
+      reduction.abandon()
+      try agreement.fail(
+        TrainingError.notFinite(
+          step: step, rank: sums[3].isFinite ? Int(sums[3]) : nil, what: "ELBO"))
+    }
+  }
+
+  // 1 / examples, and less where the mean gradient is longer than it may be.
+  private func gradientScale(exampleCount: Int, step: Int) throws -> Float {
+    let mean = 1 / Double(exampleCount)
+    guard let limit = configuration.clipGradientNorm else { return Float(mean) }
+    let norm = mean * (try reduction.sumOfSquares(&times)).squareRoot()
+    if !norm.isFinite {
+      try agreement.fail(TrainingError.notFinite(step: step, rank: nil, what: "gradient norm"))
+    }
+    return Float(norm > limit ? mean * limit / norm : mean)
+  }
+}

@@ -1,0 +1,198 @@
+internal import Collectives
+internal import TensorKernels
+internal import VAEObjective
+
+/// Ranks on any number of nodes: gradients travel as messages, every rank updates all parameters.
+///
+/// Overlapped, the gradient leaves in buckets as soon as backward has completed them, from the last
+/// layer to the first, and MPI is asked to move them on between products. Each bucket's parameters
+/// are updated as soon as its sum has arrived, while later ones are still on their way. Blocking,
+/// there is one bucket, which leaves after the gradient. In bfloat16 each rank rounds what it sends,
+/// and every addition on the way is rounded; parameters and optimizer stay in single precision.
+final class MessageReduction: GradientReduction, GradientReceiver {
+  let method: AllReduceMethod
+  let parameters: FloatBuffer
+  let gradients: [FloatBuffer]
+  let optimizerState: [FloatBuffer]
+  var loadsOptimizerState: Bool { true }
+  var receiver: (any GradientReceiver)? { self }
+  /// Bytes of gradient that leave together.
+  let bucketBytes: Int
+
+  private let communicator: any Communicator
+  private let team: WorkerTeam
+  private let rounded: UnsafeMutableBufferPointer<UInt16>?  // [buffer count], bfloat16
+
+  private struct Bucket {
+    let range: Range<Int>
+    let sum: any PendingReduction
+    var hasArrived = false
+  }
+  private var buckets: [Bucket] = []
+  private var waiting: Range<Int>?  // complete, but too small to leave
+  private var failure: CollectiveError?
+  private var busySince: ContinuousClock.Instant?  // when messages last began to be under way
+  private var busySeconds = 0.0  // how long some were, while the gradient was computed
+
+  /// - Parameters:
+  ///   - method: `overlapped` or `blocking`.
+  ///   - configuration: The number format, and the size of a bucket if it is given.
+  ///   - bufferCount: Elements of a flat buffer.
+  ///   - stateCount: How many buffers the optimizer keeps.
+  ///   - team: This rank's threads.
+  ///   - communicator: The ranks. Collective, since the size of a bucket may be measured.
+  init(
+    _ method: AllReduceMethod, _ configuration: TrainingConfiguration, bufferCount: Int,
+    stateCount: Int, team: WorkerTeam, communicator: any Communicator
+  ) throws {
+    self.method = method
+    self.team = team
+    self.communicator = communicator
+    parameters = FloatBuffer(count: bufferCount)
+    gradients = (0..<team.count).map { _ in FloatBuffer(count: bufferCount) }
+    optimizerState = (0..<stateCount).map { _ in FloatBuffer(count: bufferCount) }
+    rounded =
+      configuration.allReducePrecision == .bf16 ? .allocate(capacity: bufferCount) : nil
+    rounded?.initialize(repeating: 0)
+    bucketBytes =
+      method == .blocking
+      ? .max : try configuration.bucketBytes ?? Self.measuredBucketBytes(communicator)
+  }
+
+  deinit {
+    rounded?.deallocate()
+  }
+
+  /// The size at which the latency of an all-reduce is a tenth of its time.
+  ///
+  /// `time = latency + bytes / bandwidth`, from a small and a large message. Collective; the slowest
+  /// rank's view counts.
+  private static func measuredBucketBytes(_ communicator: any Communicator) throws -> Int {
+    func seconds(_ count: Int, repeats: Int) throws -> Double {
+      let values = FloatBuffer(count: count)
+      var best = Double.infinity
+      for _ in 0..<repeats {
+        try communicator.barrier()
+        let start = ContinuousClock.now
+        try communicator.allReduce(values.mutableElements, .sum)
+        best = min(best, start.secondsUntilNow)
+      }
+      return best
+    }
+    let (small, large) = (256, 1 << 17)
+    let latency = try seconds(small, repeats: 6)
+    let perElement = (try seconds(large, repeats: 3) - latency) / Double(large - small)
+    var bytes = min(36 * latency / max(perElement, 1e-12), 1e12)
+    try withUnsafeMutablePointer(to: &bytes) {
+      try communicator.allReduce(UnsafeMutableBufferPointer(start: $0, count: 1), .max)
+    }
+    return min(max(Int(bytes), 1 << 18), 1 << 26)
+  }
+
+  // MARK: While the gradient is computed
+
+  func begin() {
+    buckets.removeAll(keepingCapacity: true)
+    waiting = nil
+    busySince = nil
+    busySeconds = 0
+  }
+
+  func gradientIsComplete(_ range: Range<Int>) {
+    let open = range.lowerBound..<(waiting?.upperBound ?? range.upperBound)
+    waiting = open
+    let isLast = range.lowerBound == 0
+    if isLast || open.count >= bucketBytes / MemoryLayout<Float>.stride {
+      send(open)
+      waiting = nil
+    }
+    progress()
+  }
+
+  func progress() {
+    guard failure == nil, let index = buckets.firstIndex(where: { !$0.hasArrived }) else { return }
+    do throws(CollectiveError) {
+      buckets[index].hasArrived = try buckets[index].sum.isDone()
+    } catch {
+      failure = error
+    }
+    if buckets.allSatisfy(\.hasArrived) { stopBeingBusy() }
+  }
+
+  private func stopBeingBusy() {
+    if let busySince { busySeconds += busySince.secondsUntilNow }
+    busySince = nil
+  }
+
+  private func send(_ range: Range<Int>) {
+    guard failure == nil else { return }
+    busySince = busySince ?? .now
+    do throws(CollectiveError) {
+      // One message is at most 2³⁰ elements.
+      for start in stride(from: range.lowerBound, to: range.upperBound, by: 1 << 30) {
+        let part = start..<min(start + 1 << 30, range.upperBound)
+        buckets.append(Bucket(range: part, sum: try startSum(part)))
+      }
+    } catch {
+      failure = error
+    }
+  }
+
+  private func startSum(_ range: Range<Int>) throws(CollectiveError) -> any PendingReduction {
+    let values = UnsafeMutableBufferPointer(rebasing: gradients[0].mutableElements[range])
+    guard let rounded else { return try communicator.startSum(values) }
+    let halves = UnsafeMutableBufferPointer(rebasing: rounded[range])
+    roundToBFloat16(UnsafeBufferPointer(values), into: halves)
+    return try communicator.startSum(halves)
+  }
+
+  // MARK: When it is there
+
+  func sumOfSquares(_ times: inout StepTimes) throws -> Double {
+    for index in buckets.indices { try finish(index, &times) }
+    return TensorKernels.sumOfSquares(gradients[0])
+  }
+
+  func update(
+    _ times: inout StepTimes, _ update: (Range<Int>, [FloatBuffer]) -> Void
+  ) throws {
+    if let failure { throw failure }
+    stopBeingBusy()
+    times.allReduceHidden += busySeconds
+    for index in buckets.indices {
+      try finish(index, &times)
+      times.measure(\.optimizer) {
+        team.forEachPart(
+          of: buckets[index].range, alignment: FloatBuffer.alignmentInElements
+        ) { update($0, [gradients[0]]) }
+      }
+      progress()
+    }
+  }
+
+  func allReduceGradients() throws {
+    begin()
+    gradientIsComplete(0..<gradients[0].count)
+    var times = StepTimes()
+    for index in buckets.indices { try finish(index, &times) }
+  }
+
+  func abandon() {
+    for bucket in buckets { try? bucket.sum.wait() }
+  }
+
+  // Returns when a bucket's sum lies in the gradient.
+  private func finish(_ index: Int, _ times: inout StepTimes) throws {
+    if let failure { throw failure }
+    let bucket = buckets[index]
+    try times.measure(\.allReduceExposed) {
+      try bucket.sum.wait()
+      buckets[index].hasArrived = true
+      if let rounded {
+        widenBFloat16(
+          UnsafeBufferPointer(rebasing: rounded[bucket.range]),
+          into: UnsafeMutableBufferPointer(rebasing: gradients[0].mutableElements[bucket.range]))
+      }
+    }
+  }
+}
