@@ -7,10 +7,8 @@
 // One call moves at most this many elements: MPI 3's counts are int.
 static const size_t largest_call = (size_t)1 << 30;
 
-// The ranks of this node.
-static MPI_Comm node = MPI_COMM_NULL;
-// Adds bfloat16 numbers, which MPI 3 does not know.
-static MPI_Op bfloat16_sum = MPI_OP_NULL;
+// The ranks of this node, and all ranks, for the messages of sums.
+static MPI_Comm node = MPI_COMM_NULL, messages = MPI_COMM_NULL;
 
 static float from_bfloat16(uint16_t bits) {
   uint32_t wide = (uint32_t)bits << 16;
@@ -27,14 +25,6 @@ static uint16_t to_bfloat16(float value) {
   return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-static void add_bfloat16(void *in, void *in_out, int *count, MPI_Datatype *type) {
-  (void)type;
-  const uint16_t *source = in;
-  uint16_t *sum = in_out;
-  for (int i = 0; i < *count; i++)
-    sum[i] = to_bfloat16(from_bfloat16(sum[i]) + from_bfloat16(source[i]));
-}
-
 int vd_mpi_initialize(vd_mpi_place *place) {
   int provided = 0;
   int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
@@ -46,9 +36,9 @@ int vd_mpi_initialize(vd_mpi_place *place) {
     code =
         MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
   if (code == MPI_SUCCESS) code = MPI_Comm_set_errhandler(node, MPI_ERRORS_RETURN);
+  if (code == MPI_SUCCESS) code = MPI_Comm_dup(MPI_COMM_WORLD, &messages);
   if (code == MPI_SUCCESS) code = MPI_Comm_rank(node, &place->node_rank);
   if (code == MPI_SUCCESS) code = MPI_Comm_size(node, &place->node_size);
-  if (code == MPI_SUCCESS) code = MPI_Op_create(add_bfloat16, 1, &bfloat16_sum);
   return code;
 }
 
@@ -81,14 +71,9 @@ static size_t byte_width(enum vd_mpi_type type) {
   return type == VD_MPI_BFLOAT16 ? 2 : type == VD_MPI_FLOAT ? 4 : 8;
 }
 
-static MPI_Op operation_of(enum vd_mpi_type type, enum vd_mpi_operation operation) {
-  if (type == VD_MPI_BFLOAT16) return bfloat16_sum;
-  return operation == VD_MPI_SUM ? MPI_SUM : operation == VD_MPI_MIN ? MPI_MIN : MPI_MAX;
-}
-
 int vd_mpi_all_reduce(void *values, size_t count, enum vd_mpi_type type,
                       enum vd_mpi_operation operation) {
-  MPI_Op op = operation_of(type, operation);
+  MPI_Op op = operation == VD_MPI_SUM ? MPI_SUM : operation == VD_MPI_MIN ? MPI_MIN : MPI_MAX;
   char *next = values;
   while (count > 0) {
     size_t part = count < largest_call ? count : largest_call;
@@ -120,31 +105,168 @@ int vd_mpi_all_gather(const void *block, size_t block_byte_count, void *blocks) 
 
 int vd_mpi_barrier(void) { return MPI_Barrier(MPI_COMM_WORLD); }
 
-struct vd_mpi_request {
-  MPI_Request request;
+// Rank r adds up part r. First every rank sends each part to the one that adds it up, then each sends
+// its sum to all: 2 (p − 1) / p of the bytes leave and reach every rank, and no all-reduce can do
+// with less. MPI_Iallreduce of Open MPI 4.1 in place takes a tree instead, with twice the bytes one
+// after the other (measured: 53 ms against 23 ms at 1 Gbit/s).
+struct vd_mpi_sum {
+  char *values;
+  size_t count;
+  enum vd_mpi_type type;
+  int rank, world_size;
+  int number;         // tells its messages from those of other sums
+  char *received;     // [world size, own part]
+  MPI_Request *moves; // [2 · world size]; null for the messages to and from this rank itself
+  enum { IDLE, SCATTERING, GATHERING } phase;
+  vd_mpi_sum *next; // in the list of those under way
 };
 
-vd_mpi_request *vd_mpi_make_request(void) {
-  vd_mpi_request *request = malloc(sizeof *request);
-  if (request) request->request = MPI_REQUEST_NULL;
-  return request;
+// Sums under way. Whoever asks about one moves all of them on: another rank may be waiting for the
+// second half of any.
+static vd_mpi_sum *under_way = NULL;
+
+void vd_mpi_destroy_sum(vd_mpi_sum *sum) {
+  if (!sum) return;
+  for (vd_mpi_sum **link = &under_way; *link; link = &(*link)->next)
+    if (*link == sum) {
+      *link = sum->next;
+      break;
+    }
+  free(sum->received);
+  free(sum->moves);
+  free(sum);
 }
 
-void vd_mpi_destroy_request(vd_mpi_request *request) { free(request); }
-
-int vd_mpi_start_all_reduce(void *values, size_t count, enum vd_mpi_type type,
-                            enum vd_mpi_operation operation, vd_mpi_request *request) {
-  if (count > largest_call) return MPI_ERR_COUNT;
-  return MPI_Iallreduce(MPI_IN_PLACE, values, (int)count, datatype(type),
-                        operation_of(type, operation), MPI_COMM_WORLD, &request->request);
+static size_t part_start(const vd_mpi_sum *sum, int rank) {
+  return sum->count * (size_t)rank / (size_t)sum->world_size;
 }
 
-int vd_mpi_test(vd_mpi_request *request, int *is_done) {
-  return MPI_Test(&request->request, is_done, MPI_STATUS_IGNORE);
+static size_t part_count(const vd_mpi_sum *sum, int rank) {
+  return part_start(sum, rank + 1) - part_start(sum, rank);
 }
 
-int vd_mpi_wait(vd_mpi_request *request) {
-  return MPI_Wait(&request->request, MPI_STATUS_IGNORE);
+vd_mpi_sum *vd_mpi_make_sum(void *values, size_t count, enum vd_mpi_type type) {
+  static int made = 0;
+  vd_mpi_sum *sum = calloc(1, sizeof *sum);
+  if (!sum || count > largest_call) return free(sum), NULL;
+  MPI_Comm_rank(messages, &sum->rank);
+  MPI_Comm_size(messages, &sum->world_size);
+  sum->values = values;
+  sum->count = count;
+  sum->type = type;
+  // MPI promises tags up to 32,767.
+  sum->number = made++ % 16000;
+  size_t size = (size_t)sum->world_size;
+  sum->received = malloc(size * part_count(sum, sum->rank) * byte_width(type) + 1);
+  sum->moves = malloc(2 * size * sizeof *sum->moves);
+  if (!sum->received || !sum->moves) return vd_mpi_destroy_sum(sum), NULL;
+  return sum;
+}
+
+static char *part(const vd_mpi_sum *sum, int rank) {
+  return sum->values + part_start(sum, rank) * byte_width(sum->type);
+}
+
+// Each rank sends its part to the one that adds it up.
+int vd_mpi_start_sum(vd_mpi_sum *sum) {
+  sum->phase = SCATTERING;
+  vd_mpi_sum **end = &under_way;
+  while (*end) end = &(*end)->next;
+  sum->next = NULL;
+  *end = sum;
+  size_t own = part_count(sum, sum->rank);
+  int tag = 2 * sum->number, code = MPI_SUCCESS;
+  for (int r = 0; r < sum->world_size && code == MPI_SUCCESS; r++) {
+    MPI_Request *move = sum->moves + 2 * r;
+    move[0] = move[1] = MPI_REQUEST_NULL;
+    if (r == sum->rank) continue;
+    code = MPI_Irecv(sum->received + (size_t)r * own * byte_width(sum->type), (int)own,
+                     datatype(sum->type), r, tag, messages, &move[0]);
+    if (code == MPI_SUCCESS)
+      code = MPI_Isend(part(sum, r), (int)part_count(sum, r), datatype(sum->type), r, tag,
+                       messages, &move[1]);
+  }
+  return code;
+}
+
+// In the order of ranks, in single precision, so that every rank ends with the same values whatever
+// came first.
+static void add_up(vd_mpi_sum *sum) {
+  size_t own = part_count(sum, sum->rank);
+  char *target = part(sum, sum->rank);
+  enum { block = 1024 };
+  float total[block];
+  for (size_t start = 0; start < own; start += block) {
+    size_t count = own - start < block ? own - start : block;
+    for (size_t i = 0; i < count; i++) total[i] = 0;
+    for (int r = 0; r < sum->world_size; r++) {
+      const char *from = r == sum->rank
+                             ? target
+                             : sum->received + (size_t)r * own * byte_width(sum->type);
+      from += start * byte_width(sum->type);
+      if (sum->type == VD_MPI_BFLOAT16) {
+        for (size_t i = 0; i < count; i++) total[i] += from_bfloat16(((const uint16_t *)from)[i]);
+      } else {
+        for (size_t i = 0; i < count; i++) total[i] += ((const float *)from)[i];
+      }
+    }
+    if (sum->type == VD_MPI_BFLOAT16) {
+      for (size_t i = 0; i < count; i++) ((uint16_t *)target)[start + i] = to_bfloat16(total[i]);
+    } else {
+      memcpy((float *)target + start, total, count * sizeof(float));
+    }
+  }
+}
+
+// Each rank sends its sum to all.
+static int start_gathering(vd_mpi_sum *sum) {
+  add_up(sum);
+  sum->phase = GATHERING;
+  size_t own = part_count(sum, sum->rank);
+  int tag = 2 * sum->number + 1, code = MPI_SUCCESS;
+  for (int r = 0; r < sum->world_size && code == MPI_SUCCESS; r++) {
+    MPI_Request *move = sum->moves + 2 * r;
+    if (r == sum->rank) continue;
+    code = MPI_Irecv(part(sum, r), (int)part_count(sum, r), datatype(sum->type), r, tag, messages,
+                     &move[0]);
+    if (code == MPI_SUCCESS)
+      code = MPI_Isend(part(sum, sum->rank), (int)own, datatype(sum->type), r, tag, messages,
+                       &move[1]);
+  }
+  return code;
+}
+
+// Moves all sums on, and takes those that are done off the list.
+static int advance(void) {
+  for (vd_mpi_sum **link = &under_way; *link;) {
+    vd_mpi_sum *sum = *link;
+    int arrived = 0;
+    int code = MPI_Testall(2 * sum->world_size, sum->moves, &arrived, MPI_STATUSES_IGNORE);
+    if (code == MPI_SUCCESS && arrived && sum->phase == SCATTERING) {
+      code = start_gathering(sum);
+      arrived = 0;
+    }
+    if (code != MPI_SUCCESS) return code;
+    if (arrived) {
+      sum->phase = IDLE;
+      *link = sum->next;
+    } else {
+      link = &sum->next;
+    }
+  }
+  return MPI_SUCCESS;
+}
+
+int vd_mpi_test_sum(vd_mpi_sum *sum, int *is_done) {
+  int code = sum->phase == IDLE ? MPI_SUCCESS : advance();
+  *is_done = sum->phase == IDLE;
+  return code;
+}
+
+int vd_mpi_wait_sum(vd_mpi_sum *sum) {
+  int code = MPI_SUCCESS;
+  while (sum->phase != IDLE && code == MPI_SUCCESS) code = advance();
+  return code;
 }
 
 int vd_mpi_share_memory(size_t byte_count, void **window, void **segments) {

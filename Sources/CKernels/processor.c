@@ -31,3 +31,11 @@ size_t vd_kernel_allowed_processors(uint8_t *mask, size_t capacity) {
   (void)capacity;
   return 0;
 }
+
+void vd_kernel_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}

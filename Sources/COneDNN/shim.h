@@ -27,6 +27,7 @@ enum vd_dnnl_activation {
 /// or destination += source · weights. All row-major; a transposed operand is stored [n, m].
 typedef struct {
   int64_t rows, inner, columns;
+  int64_t source_stride; // elements from one stored row of the source to the next
   int source_is_transposed, weights_are_transposed;
   int has_bias, accumulates;
   enum vd_dnnl_activation activation;
@@ -61,9 +62,9 @@ static inline dnnl_alg_kind_t vd_dnnl_algorithm(enum vd_dnnl_activation activati
 #if DNNL_VERSION_MAJOR >= 3
 typedef dnnl_memory_desc_t vd_dnnl_layout;
 static inline dnnl_status_t vd_dnnl_make_layout(vd_dnnl_layout *layout, int64_t rows,
-                                                int64_t columns, int transposed) {
+                                                int64_t columns, int64_t stride, int transposed) {
   dnnl_dims_t extents = {rows, columns};
-  dnnl_dims_t strides = {transposed ? 1 : columns, transposed ? rows : 1};
+  dnnl_dims_t strides = {transposed ? 1 : stride, transposed ? stride : 1};
   return dnnl_memory_desc_create_with_strides(layout, 2, extents, dnnl_f32, strides);
 }
 static inline const_dnnl_memory_desc_t vd_dnnl_borrow(vd_dnnl_layout *layout) { return *layout; }
@@ -76,9 +77,9 @@ static inline size_t vd_dnnl_byte_count(const_dnnl_memory_desc_t layout) {
 #else
 typedef dnnl_memory_desc_t vd_dnnl_layout;
 static inline dnnl_status_t vd_dnnl_make_layout(vd_dnnl_layout *layout, int64_t rows,
-                                                int64_t columns, int transposed) {
+                                                int64_t columns, int64_t stride, int transposed) {
   dnnl_dims_t extents = {rows, columns};
-  dnnl_dims_t strides = {transposed ? 1 : columns, transposed ? rows : 1};
+  dnnl_dims_t strides = {transposed ? 1 : stride, transposed ? stride : 1};
   return dnnl_memory_desc_init_by_strides(layout, 2, extents, dnnl_f32, strides);
 }
 static inline const dnnl_memory_desc_t *vd_dnnl_borrow(vd_dnnl_layout *layout) { return layout; }
@@ -109,13 +110,16 @@ static inline dnnl_status_t vd_dnnl_product_create(dnnl_engine_t engine,
   product->has_bias = what->has_bias;
   vd_dnnl_layout source, weights, bias, destination;
   dnnl_status_t status =
-      vd_dnnl_make_layout(&source, what->rows, what->inner, what->source_is_transposed);
+      vd_dnnl_make_layout(&source, what->rows, what->inner, what->source_stride,
+                          what->source_is_transposed);
   if (status) return status;
-  status = vd_dnnl_make_layout(&weights, what->inner, what->columns, what->weights_are_transposed);
+  status = vd_dnnl_make_layout(&weights, what->inner, what->columns,
+                               what->weights_are_transposed ? what->inner : what->columns,
+                               what->weights_are_transposed);
   if (status) return status;
-  status = vd_dnnl_make_layout(&bias, 1, what->columns, 0);
+  status = vd_dnnl_make_layout(&bias, 1, what->columns, what->columns, 0);
   if (status) return status;
-  status = vd_dnnl_make_layout(&destination, what->rows, what->columns, 0);
+  status = vd_dnnl_make_layout(&destination, what->rows, what->columns, what->columns, 0);
   if (status) return status;
 
   dnnl_primitive_attr_t attributes = NULL;

@@ -34,23 +34,19 @@ public protocol Communicator: AnyObject, Sendable {
     _ values: UnsafeMutableBufferPointer<Int64>, _ operation: ReduceOperation)
     throws(CollectiveError)
 
-  /// Begins to add elements over all ranks, in place, and returns at once.
+  /// Prepares to add elements over all ranks, in place, again and again, while this rank does
+  /// something else.
   ///
-  /// Nobody touches the values before the operation is done. It moves on only while MPI is called:
-  /// ask ``PendingReduction/isDone()`` now and then. Operations are begun in the same order on
-  /// every rank.
+  /// Sums are prepared in the same order on every rank, and may be under way at the same time.
+  /// Additions are made in the order of ranks, so that the result is the same on every rank and in
+  /// every run.
   ///
-  /// - Parameter values: As many on every rank, at most 2³⁰; kept by the caller until it is done.
-  /// - Throws: ``CollectiveError`` with MPI's own text.
-  func startSum(
-    _ values: UnsafeMutableBufferPointer<Float>
-  )
-    throws(CollectiveError) -> any PendingReduction
-  /// Begins to add bfloat16 numbers (the upper halves of floats); each addition is rounded.
-  func startSum(
-    _ bfloat16s: UnsafeMutableBufferPointer<UInt16>
-  )
-    throws(CollectiveError) -> any PendingReduction
+  /// - Parameter values: As many on every rank, at most 2³⁰; they outlive the sum.
+  /// - Returns: The sum, not started.
+  func prepareSum(of values: UnsafeMutableBufferPointer<Float>) -> any RepeatedSum
+  /// Prepares to add bfloat16 numbers (the upper halves of floats); they are added in single
+  /// precision and the sum is rounded once.
+  func prepareSum(ofBFloat16 values: UnsafeMutableBufferPointer<UInt16>) -> any RepeatedSum
 
   /// Memory that all ranks of the node can read and write, a segment for each.
   ///
@@ -87,9 +83,11 @@ public enum ReduceOperation: Sendable {
   case max
 }
 
-/// An all-reduce on its way.
-public protocol PendingReduction: AnyObject {
-  /// Moves the operation on, and tells whether this rank has its result.
+/// A sum over all ranks that moves on while MPI is called.
+public protocol RepeatedSum: AnyObject {
+  /// Begins. Nobody touches the values before it is done.
+  func start() throws(CollectiveError)
+  /// Moves the sum on, and tells whether this rank has its result.
   func isDone() throws(CollectiveError) -> Bool
   /// Returns when this rank has its result.
   func wait() throws(CollectiveError)

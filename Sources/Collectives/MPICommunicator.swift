@@ -67,44 +67,42 @@ public final class MPICommunicator: Communicator {
     try Self.check("all-reduce", vd_mpi_all_reduce(values, count, type, mpiOperation))
   }
 
-  /// `MPI_Iallreduce`.
-  public func startSum(
-    _ values: UnsafeMutableBufferPointer<Float>
-  ) throws(CollectiveError) -> any PendingReduction {
-    try MPIReduction(values.baseAddress, values.count, VD_MPI_FLOAT)
+  /// Messages between all pairs of ranks.
+  public func prepareSum(of values: UnsafeMutableBufferPointer<Float>) -> any RepeatedSum {
+    MPISum(values.baseAddress, values.count, VD_MPI_FLOAT)
   }
 
-  /// `MPI_Iallreduce` with an operation of our own.
-  public func startSum(
-    _ bfloat16s: UnsafeMutableBufferPointer<UInt16>
-  ) throws(CollectiveError) -> any PendingReduction {
-    try MPIReduction(bfloat16s.baseAddress, bfloat16s.count, VD_MPI_BFLOAT16)
+  /// Messages between all pairs of ranks.
+  public func prepareSum(
+    ofBFloat16 values: UnsafeMutableBufferPointer<UInt16>
+  ) -> any RepeatedSum {
+    MPISum(values.baseAddress, values.count, VD_MPI_BFLOAT16)
   }
 
-  private final class MPIReduction: PendingReduction {
-    private let request: OpaquePointer
+  private final class MPISum: RepeatedSum {
+    private let sum: OpaquePointer
 
-    init(
-      _ values: UnsafeMutableRawPointer?, _ count: Int, _ type: vd_mpi_type
-    ) throws(CollectiveError) {
-      guard let request = vd_mpi_make_request() else {
-        preconditionFailure("There is no memory for a request")
+    init(_ values: UnsafeMutableRawPointer?, _ count: Int, _ type: vd_mpi_type) {
+      guard let sum = vd_mpi_make_sum(values, count, type) else {
+        preconditionFailure("There is no memory for a sum of \(count) values")
       }
-      self.request = request
-      try MPICommunicator.check(
-        "all-reduce", vd_mpi_start_all_reduce(values, count, type, VD_MPI_SUM, request))
+      self.sum = sum
     }
 
-    deinit { vd_mpi_destroy_request(request) }
+    deinit { vd_mpi_destroy_sum(sum) }
+
+    func start() throws(CollectiveError) {
+      try MPICommunicator.check("sum", vd_mpi_start_sum(sum))
+    }
 
     func isDone() throws(CollectiveError) -> Bool {
       var isDone: Int32 = 0
-      try MPICommunicator.check("all-reduce", vd_mpi_test(request, &isDone))
+      try MPICommunicator.check("sum", vd_mpi_test_sum(sum, &isDone))
       return isDone != 0
     }
 
     func wait() throws(CollectiveError) {
-      try MPICommunicator.check("all-reduce", vd_mpi_wait(request))
+      try MPICommunicator.check("sum", vd_mpi_wait_sum(sum))
     }
   }
 

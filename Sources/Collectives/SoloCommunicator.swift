@@ -26,11 +26,14 @@ public final class SoloCommunicator: Communicator {
   public func allReduce(_: UnsafeMutableBufferPointer<Int64>, _: ReduceOperation) {}
 
   /// Leaves the values as they are.
-  public func startSum(_: UnsafeMutableBufferPointer<Float>) -> any PendingReduction { Done() }
+  public func prepareSum(of _: UnsafeMutableBufferPointer<Float>) -> any RepeatedSum { Done() }
   /// Leaves the values as they are.
-  public func startSum(_: UnsafeMutableBufferPointer<UInt16>) -> any PendingReduction { Done() }
+  public func prepareSum(ofBFloat16 _: UnsafeMutableBufferPointer<UInt16>) -> any RepeatedSum {
+    Done()
+  }
 
-  private final class Done: PendingReduction {
+  private final class Done: RepeatedSum {
+    func start() {}
     func isDone() -> Bool { true }
     func wait() {}
   }

@@ -1,5 +1,21 @@
 public import TensorKernels
 
+/// Who is told how far a backward has come.
+public struct BackwardProgress {
+  /// The most elements of a weight gradient that are computed before it is told.
+  public let partElementCount: Int
+  /// Called after each product, with the range of the flat gradient that it completed or nil.
+  ///
+  /// Ranges come from the end of the buffer to its start, each adjacent to the one before.
+  public let didComplete: (Range<Int>?) -> Void
+
+  /// Who is told, and how often.
+  public init(partElementCount: Int, didComplete: @escaping (Range<Int>?) -> Void) {
+    self.partElementCount = partElementCount
+    self.didComplete = didComplete
+  }
+}
+
 /// A fully connected layer with its activation, h = f(x Wᵀ + b); forward and backward.
 ///
 /// The layer owns places, not numbers: offsets into the flat buffers, slots in the arena, and the
@@ -84,13 +100,12 @@ public final class Dense {
   ///   - accumulates: Whether it is added to instead.
   ///   - arena: The arena of the forward.
   ///   - inputGradient: Receives ∂/∂x unless nil, as for the first layer.
-  ///   - onPart: Called after each product, with the range of the gradient that it completed or
-  ///     nil.
+  ///   - progress: Who is told of parts of the gradient; nil computes them all at once.
   /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
   public func backward(
     _ gradient: MatrixView, input: MatrixView, parameters: FloatBuffer,
     parameterGradient: FloatBuffer, accumulates: Bool, arena: Arena, inputGradient: MatrixView?,
-    onPart: ((Range<Int>?) -> Void)? = nil
+    progress: BackwardProgress? = nil
   ) throws(KernelError) {
     // h = f(a)
     activation.backward(
@@ -98,13 +113,27 @@ public final class Dense {
     // a = x Wᵀ + b
     columnSums(of: gradient, into: parameterGradient.base + biases, accumulates: accumulates)
     let product = accumulates ? accumulatingWeightProduct : weightProduct
-    try product.run(input, gradient, into: weightMatrix(in: parameterGradient))
-    onPart?(weights..<biases + FloatBuffer.roundedUp(outputs))
+    // From the last rows to the first; the biases, which lie behind them, go with the last.
+    let rowsOfPart = progress.map { max(Self.rowUnit, $0.partElementCount / outputs) } ?? inputs
+    var end = inputs
+    while end > 0 {
+      let start = max(0, end - rowsOfPart) / Self.rowUnit * Self.rowUnit
+      try product.run(
+        input, gradient, into: weightMatrix(in: parameterGradient).rows(start..<end),
+        rows: start..<end)
+      let rangeEnd =
+        end == inputs ? biases + FloatBuffer.roundedUp(outputs) : weights + end * outputs
+      progress?.didComplete(weights + start * outputs..<rangeEnd)
+      end = start
+    }
     if let inputGradient {
       try inputProduct.run(gradient, weightMatrix(in: parameters), into: inputGradient)
-      onPart?(nil)
+      progress?.didComplete(nil)
     }
   }
+
+  // Parts begin at multiples of this many rows, so that they begin at cache lines.
+  private static let rowUnit = 16
 
   /// The products of a forward and a backward and nothing else, for measuring what they cost.
   ///

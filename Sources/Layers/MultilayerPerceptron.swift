@@ -68,13 +68,12 @@ public final class MultilayerPerceptron {
   ///   - accumulates: Whether it is added to instead.
   ///   - arena: The arena of the forward.
   ///   - inputGradient: Receives ∂/∂inputs unless nil.
-  ///   - onPart: Called after each product, with the range of the gradient that it completed or
-  ///     nil.
+  ///   - progress: Who is told of parts of the gradient as they are completed.
   /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
   public func backward(
     _ gradient: MatrixView, input: MatrixView, parameters: FloatBuffer,
     parameterGradient: FloatBuffer, accumulates: Bool, arena: Arena, inputGradient: MatrixView?,
-    onPart: ((Range<Int>?) -> Void)? = nil
+    progress: BackwardProgress? = nil
   ) throws(KernelError) {
     let rows = input.rows
     var gradient = gradient
@@ -84,7 +83,7 @@ public final class MultilayerPerceptron {
       try layers[index].backward(
         gradient, input: isFirst ? input : layers[index - 1].output(in: arena, rows: rows),
         parameters: parameters, parameterGradient: parameterGradient, accumulates: accumulates,
-        arena: arena, inputGradient: below, onPart: onPart)
+        arena: arena, inputGradient: below, progress: progress)
       if let below { gradient = below }
     }
   }

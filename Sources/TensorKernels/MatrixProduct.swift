@@ -62,7 +62,13 @@ public final class MatrixProduct {
   private let columns: Int
   private let hasBias: Bool
   private let activation: Activation
-  private var plans: [Int: UnsafeMutablePointer<vd_dnnl_product>] = [:]
+  private var plans: [Extents: UnsafeMutablePointer<vd_dnnl_product>] = [:]
+
+  // What varies: the batch, and how many rows of a weight gradient are computed.
+  private struct Extents: Hashable {
+    let batch: Int
+    let leading: Int
+  }
 
   /// A product that has met no batch yet.
   ///
@@ -98,22 +104,30 @@ public final class MatrixProduct {
 
   /// Computes the product.
   ///
-  /// - Shape: As ``Role`` says; `bias` is `[columns]`.
+  /// - Shape: As ``Role`` says; `bias` is `[columns]`; with `rows` the destination has only those.
+  /// - Parameters:
+  ///   - source: The left operand.
+  ///   - weights: The right operand.
+  ///   - bias: A row added to every row of the product, if it was planned with one.
+  ///   - destination: Receives the product.
+  ///   - rows: The rows of a weight gradient to compute; nil for all.
   /// - Throws: ``KernelError`` if a batch is met for the first time and oneDNN refuses it.
   public func run(
     _ source: MatrixView, _ weights: MatrixView, bias: UnsafePointer<Float>? = nil,
-    into destination: MatrixView
+    into destination: MatrixView, rows: Range<Int>? = nil
   ) throws(KernelError) {
     let batch = source.rows
+    let rows = rows ?? 0..<leading
     let expected: (weights: (Int, Int), destination: (Int, Int), source: Int) =
       switch role {
       case .forward: ((leading, columns), (batch, columns), leading)
       case .inputGradient: ((columns, leading), (batch, columns), leading)
-      case .weightGradient: ((batch, columns), (leading, columns), leading)
+      case .weightGradient: ((batch, columns), (rows.count, columns), leading)
       }
     precondition(
       source.columns == expected.source && (weights.rows, weights.columns) == expected.weights
-        && (destination.rows, destination.columns) == expected.destination,
+        && (destination.rows, destination.columns) == expected.destination
+        && rows.lowerBound >= 0 && rows.upperBound <= leading,
       "Cannot multiply \(source.shape) by \(weights.shape) into \(destination.shape)")
     precondition(hasBias == (bias != nil), "A product planned with a bias needs one")
     if batch == 0 {
@@ -123,16 +137,21 @@ public final class MatrixProduct {
       }
       return
     }
-    let plan = try plan(batch: batch)
-    let status = vd_dnnl_product_run(plan, source.base, weights.base, bias, destination.base)
+    let plan = try plan(Extents(batch: batch, leading: rows.count))
+    let status = vd_dnnl_product_run(
+      plan, source.base + rows.lowerBound, weights.base, bias, destination.base)
     if status != dnnl_success { throw refusal(batch: batch, status) }
   }
 
-  private func plan(batch: Int) throws(KernelError) -> UnsafeMutablePointer<vd_dnnl_product> {
-    if let plan = plans[batch] { return plan }
+  private func plan(
+    _ extents: Extents
+  ) throws(KernelError) -> UnsafeMutablePointer<vd_dnnl_product> {
+    if let plan = plans[extents] { return plan }
+    let batch = extents.batch
     let engine = try OneDNNEngine.shared.get()
     var what = vd_dnnl_product_description()
     what.columns = Int64(columns)
+    what.source_stride = Int64(leading)
     what.has_bias = hasBias ? 1 : 0
     what.activation = activation.fused
     what.slope = activation.slope
@@ -142,7 +161,7 @@ public final class MatrixProduct {
       what.inner = Int64(leading)
       if case .inputGradient = role { what.weights_are_transposed = 1 }
     case .weightGradient(let accumulates):
-      what.rows = Int64(leading)
+      what.rows = Int64(extents.leading)
       what.inner = Int64(batch)
       what.source_is_transposed = 1
       what.accumulates = accumulates ? 1 : 0
@@ -154,7 +173,7 @@ public final class MatrixProduct {
       plan.deallocate()
       throw refusal(batch: batch, status)
     }
-    plans[batch] = plan
+    plans[extents] = plan
     return plan
   }
 

@@ -1,3 +1,4 @@
+internal import CKernels
 internal import Synchronization
 
 #if canImport(Glibc)
@@ -6,8 +7,9 @@ internal import Glibc
 
 /// Threads that run one job at a time together, member 0 being the caller's.
 ///
-/// Members spin for a few microseconds before they sleep: a step hands out work thousands of times
-/// a second, and waking a sleeping thread costs as much as a small product.
+/// Members look for work for some milliseconds before they sleep: a step hands out work thousands
+/// of times a second, and waking a sleeping thread costs as much as a small product. After the first
+/// hundred microseconds they offer their core to others each time.
 public final class WorkerTeam {
   /// Members, the caller among them.
   public var count: Int { threads.count + 1 }
@@ -17,6 +19,10 @@ public final class WorkerTeam {
   // What members share. Sound to send: `job` is written before `turn` is raised (release) and read
   // after it was seen (acquire), and not written again before every member has reported back.
   private final class Shared: @unchecked Sendable {
+    // A pause takes some 50 ns, a yield a few hundred.
+    private static let looksBeforeYield = 2_000
+    private static let looksBeforeSleep = 10_000
+
     let count: Int
     let prepare: @Sendable () -> Void
     let turn = Atomic<Int>(0)
@@ -42,7 +48,10 @@ public final class WorkerTeam {
 
     /// Returns when the condition holds: at first by looking often, then asleep.
     func wait(until holds: () -> Bool) {
-      for _ in 0..<20_000 where holds() { return }
+      for look in 0..<Self.looksBeforeSleep {
+        if holds() { return }
+        if look < Self.looksBeforeYield { vd_kernel_pause() } else { sched_yield() }
+      }
       pthread_mutex_lock(mutex)
       while !holds() { pthread_cond_wait(condition, mutex) }
       pthread_mutex_unlock(mutex)
@@ -179,7 +188,7 @@ public final class TeamBarrier: Sendable {
     while round.load(ordering: .acquiring) == current {
       if isBroken.load(ordering: .acquiring) { return false }
       looks += 1
-      if looks % 1024 == 0 { sched_yield() }
+      if looks < 2_000 { vd_kernel_pause() } else { sched_yield() }
     }
     return true
   }

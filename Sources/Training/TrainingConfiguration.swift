@@ -42,7 +42,8 @@ public enum GaussianMean: String, CaseIterable, Sendable, Codable {
 
 /// How the gradients of all ranks are added.
 public enum AllReduceMethod: String, CaseIterable, Sendable, Codable {
-  /// Shared memory where all ranks are on one node and it can be had, else overlapped.
+  /// Shared memory where all ranks are on one node, overlapped where they are on several; blocking on
+  /// a node whose ranks cannot share memory.
   case automatic
   /// Each rank adds and updates its part of the parameters in memory that all ranks of the node
   /// see, and copies the others' parts.

@@ -90,7 +90,11 @@ public final class CPUReplica: Replica {
       worker.outcome = try worker.model.addGradient(
         of: part.values, noise: noiseRows, parameters: self.parameters,
         to: self.gradients[index], accumulates: false,
-        onPart: receiver.map { receiver in { self.complete($0, as: index, for: receiver) } })
+        progress: receiver.map { receiver in
+          BackwardProgress(partElementCount: receiver.partElementCount) {
+            self.complete($0, as: index, for: receiver)
+          }
+        })
       worker.outcome.forwardSeconds += noiseSeconds
     }
     var outcome = workers[0].outcome

@@ -42,6 +42,8 @@ public struct GradientOutcome: Sendable {
 ///
 /// Called on the thread that asked for the gradient.
 public protocol GradientReceiver: AnyObject {
+  /// The most elements that it wants to wait for before it is told; larger layers are cut.
+  var partElementCount: Int { get }
   /// A range of the first of ``Replica/gradients`` holds this rank's whole sum; nobody will write
   /// to it before the next gradient.
   ///

@@ -99,13 +99,12 @@ public final class VariationalAutoencoder {
   ///   - parameters: The flat parameters.
   ///   - gradient: The flat buffer that receives the gradient.
   ///   - accumulates: Whether the gradient is added instead.
-  ///   - onPart: Called after each product, with the range of the gradient that it completed or
-  ///     nil.
+  ///   - progress: Who is told of parts of the gradient as they are completed.
   /// - Returns: Sums over the examples.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   public func addGradient(
     of data: MatrixView, noise: MatrixView, parameters: FloatBuffer, to gradient: FloatBuffer,
-    accumulates: Bool, onPart: ((Range<Int>?) -> Void)? = nil
+    accumulates: Bool, progress: BackwardProgress? = nil
   ) throws(KernelError) -> GradientOutcome {
     let clock = ContinuousClock()
     let start = clock.now
@@ -116,7 +115,7 @@ public final class VariationalAutoencoder {
     let latentGradient = arena.matrix(latentGradientSlot, rows: pass.latents.rows)
     try decoder.backward(
       pass.decoded, input: pass.latents, parameters: parameters, parameterGradient: gradient,
-      accumulates: accumulates, arena: arena, inputGradient: latentGradient, onPart: onPart)
+      accumulates: accumulates, arena: arena, inputGradient: latentGradient, progress: progress)
     // z = μ + σ ⊙ ε, and the KL divergence
     let posteriorGradient = arena.matrix(posteriorGradientSlot, rows: data.rows)
     reparameterizeBackward(
@@ -124,13 +123,13 @@ public final class VariationalAutoencoder {
       into: posteriorGradient)
     try encoder.backward(
       posteriorGradient, input: data, parameters: parameters, parameterGradient: gradient,
-      accumulates: accumulates, arena: arena, inputGradient: nil, onPart: onPart)
+      accumulates: accumulates, arena: arena, inputGradient: nil, progress: progress)
     return GradientOutcome(
       elbo: pass.elbo, forwardSeconds: start.duration(to: middle) / .seconds(1),
       backwardSeconds: middle.duration(to: clock.now) / .seconds(1))
   }
 
-  /// The matrix products of ``addGradient(of:noise:parameters:to:accumulates:onPart:)`` and nothing
+  /// The matrix products of ``addGradient(of:noise:parameters:to:accumulates:progress:)`` and nothing
   /// else: the least time that a step can take.
   ///
   /// The gradient is overwritten by something meaningless.

@@ -42,31 +42,43 @@ case "all":
   try ranks.barrier()
   print("rank \(rank) of \(size) agrees")
 case "started":
-  // Three sums under way at once, finished in another order than they were begun.
+  // Four sums under way at once, three times over, finished in another order than they were begun,
+  // and not in the same order everywhere.
   let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: 15_000)
-  for index in 0..<15_000 { floats[index] = Float((rank + 1) * (index % 97)) }
-  var halves = (0..<999).map { UInt16(Float((rank + 1) * ($0 % 7)).bitPattern >> 16) }
-  try halves.withUnsafeMutableBufferPointer { halves in
-    let parts = [0..<7000, 7000..<7001, 7001..<15_000]
-    let sums = try parts.map { try ranks.startSum(.init(rebasing: floats[$0])) }
-    let halfSum = try ranks.startSum(halves)
-    try halfSum.wait()
+  let halves = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: 999)
+  let parts = [0..<7000, 7000..<7001, 7001..<15_000]
+  let sums = parts.map { ranks.prepareSum(of: .init(rebasing: floats[$0])) }
+  let halfSum = ranks.prepareSum(ofBFloat16: halves)
+  require(try sums[0].isDone(), "nothing is under way before the start")
+  for round in 0..<3 {
+    for index in 0..<15_000 { floats[index] = Float((rank + 1) * (index % 97 + round)) }
+    for index in 0..<999 {
+      halves[index] = UInt16(Float((rank + 1) * (index % 7)).bitPattern >> 16)
+    }
+    for sum in sums { try sum.start() }
+    try halfSum.start()
+    if rank % 2 == 0 { try halfSum.wait() }
     while try !sums[1].isDone() {}
     try sums[0].wait()
     try sums[2].wait()
+    try halfSum.wait()
     require(try sums[1].isDone(), "a sum that is done stays done")
+    require(
+      (0..<15_000).allSatisfy { floats[$0] == Float(total * ($0 % 97 + round)) },
+      "sums that overlapped")
+    // Whole numbers up to 256 are exact in bfloat16.
+    require(
+      (0..<999).allSatisfy { halves[$0] == UInt16(Float(total * ($0 % 7)).bitPattern >> 16) },
+      "bfloat16 sum")
   }
-  require(
-    (0..<15_000).allSatisfy { floats[$0] == Float(total * ($0 % 97)) }, "sums that overlapped")
-  // Whole numbers up to 256 are exact in bfloat16.
-  require(
-    halves == (0..<999).map { UInt16(Float(total * ($0 % 7)).bitPattern >> 16) }, "bfloat16 sum")
-  // One more is not: 256 + 1 and 256 + 3 are ties, which go to the even one.
-  var ties = [UInt16](repeating: rank == 0 ? 0x4380 : 0, count: 2)
-  if rank == size - 1 && size > 1 { (ties[0], ties[1]) = (0x3f80, 0x4040) }
+  // Beyond 256 they are not: 256 + 1 and 256 + 3 are ties, which go to the even one.
   if size > 1 {
-    try ties.withUnsafeMutableBufferPointer { try ranks.startSum($0).wait() }
-    require(ties == [0x4380, 0x4382], "ties are rounded to even: \(ties)")
+    halves.update(repeating: 0)
+    if rank == 0 { (halves[0], halves[1]) = (0x4380, 0x4380) }
+    if rank == size - 1 { (halves[0], halves[1]) = (0x3f80, 0x4040) }
+    try halfSum.start()
+    try halfSum.wait()
+    require(halves[0] == 0x4380 && halves[1] == 0x4382, "ties are rounded to even")
   }
   print("rank \(rank) of \(size) agrees")
 case "shared":

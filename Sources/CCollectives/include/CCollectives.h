@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// BFLOAT16 is the upper half of a float; it can be summed only, each sum rounded to the nearest.
+/// BFLOAT16 is the upper half of a float; MPI does not know it.
 enum vd_mpi_type { VD_MPI_FLOAT, VD_MPI_DOUBLE, VD_MPI_INT64, VD_MPI_BFLOAT16 };
 enum vd_mpi_operation { VD_MPI_SUM, VD_MPI_MIN, VD_MPI_MAX };
 
@@ -35,20 +35,24 @@ void vd_mpi_error_text(int code, char *text, size_t capacity);
 int vd_mpi_all_reduce(void *values, size_t count, enum vd_mpi_type type,
                       enum vd_mpi_operation operation);
 
-/// A started operation; may be used again once it is done.
-typedef struct vd_mpi_request vd_mpi_request;
-vd_mpi_request *vd_mpi_make_request(void);
-void vd_mpi_destroy_request(vd_mpi_request *request);
+/// A sum over all ranks, in place, that is prepared once and computed many times while this rank
+/// does something else.
+typedef struct vd_mpi_sum vd_mpi_sum;
 
-/// Starts an all-reduce of at most 2³⁰ elements; nobody touches `values` until it is done.
-int vd_mpi_start_all_reduce(void *values, size_t count, enum vd_mpi_type type,
-                            enum vd_mpi_operation operation, vd_mpi_request *request);
+/// Prepares the sum of FLOAT or BFLOAT16 values, at most 2³⁰; null if there is no memory. Additions
+/// are made in single precision, in the order of ranks; in BFLOAT16 only the final sum is rounded.
+/// Every rank prepares its sums in the same order.
+vd_mpi_sum *vd_mpi_make_sum(void *values, size_t count, enum vd_mpi_type type);
+void vd_mpi_destroy_sum(vd_mpi_sum *sum);
 
-/// Moves every started operation on, and tells whether this one is done.
-int vd_mpi_test(vd_mpi_request *request, int *is_done);
+/// Begins; nobody touches the values until it is done.
+int vd_mpi_start_sum(vd_mpi_sum *sum);
 
-/// Returns when the operation is done.
-int vd_mpi_wait(vd_mpi_request *request);
+/// Moves every sum on that is under way, and tells whether this one is done.
+int vd_mpi_test_sum(vd_mpi_sum *sum, int *is_done);
+
+/// Returns when the sum is done; moves the others on meanwhile.
+int vd_mpi_wait_sum(vd_mpi_sum *sum);
 
 /// Memory that all ranks of the node see: `segments[i]` is that of the node's rank i, each as long
 /// as its owner asked for. Collective within the node. It lives until MPI ends.

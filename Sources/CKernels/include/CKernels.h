@@ -16,6 +16,9 @@
 /// into denormals, on which arithmetic is up to a hundred times slower.
 void vd_kernel_flush_denormals(void);
 
+/// Tells the processor that this thread is looking for a change that another one makes.
+void vd_kernel_pause(void);
+
 /// Which cores this process may run on, a bit each; returns how many bytes were written, 0 where the
 /// system does not tell. (The call is a GNU extension that Swift does not see.)
 size_t vd_kernel_allowed_processors(uint8_t *mask, size_t capacity);

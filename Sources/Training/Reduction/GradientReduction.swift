@@ -68,7 +68,9 @@ func makeReduction(
           nodeSize: communicator.nodeSize, worldSize: communicator.worldSize))
     }
   }
+  // Within a node MPI's blocking call is twice as fast as the other one, and hides nothing less.
+  let blocks = method == .blocking || method == .automatic && communicator.isOneNode
   return try MessageReduction(
-    method == .blocking ? .blocking : .overlapped, configuration, bufferCount: bufferCount,
+    blocks ? .blocking : .overlapped, configuration, bufferCount: bufferCount,
     stateCount: stateCount, team: team, communicator: communicator)
 }

@@ -7,7 +7,7 @@ internal import VAEObjective
 /// Overlapped, the gradient leaves in buckets as soon as backward has completed them, from the last
 /// layer to the first, and MPI is asked to move them on between products. Each bucket's parameters
 /// are updated as soon as its sum has arrived, while later ones are still on their way. Blocking,
-/// there is one bucket, which leaves after the gradient. In bfloat16 each rank rounds what it sends,
+/// the whole gradient leaves after the backward, with the faster blocking call. In bfloat16 each rank rounds what it sends,
 /// and every addition on the way is rounded; parameters and optimizer stay in single precision.
 final class MessageReduction: GradientReduction, GradientReceiver {
   let method: AllReduceMethod
@@ -16,6 +16,7 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   let optimizerState: [FloatBuffer]
   var loadsOptimizerState: Bool { true }
   var receiver: (any GradientReceiver)? { self }
+  var partElementCount: Int { bucketBytes / MemoryLayout<Float>.stride }
   /// Bytes of gradient that leave together.
   let bucketBytes: Int
 
@@ -25,10 +26,12 @@ final class MessageReduction: GradientReduction, GradientReceiver {
 
   private struct Bucket {
     let range: Range<Int>
-    let sum: any PendingReduction
+    let sum: any RepeatedSum
     var hasArrived = false
   }
-  private var buckets: [Bucket] = []
+  private var buckets: [Bucket] = []  // prepared in the first step, which all others repeat
+  private var sentCount = 0  // how many of them this step has begun
+  private var isCollected = false  // all sums lie in the gradient
   private var waiting: Range<Int>?  // complete, but too small to leave
   private var failure: CollectiveError?
   private var busySince: ContinuousClock.Instant?  // when messages last began to be under way
@@ -92,7 +95,8 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   // MARK: While the gradient is computed
 
   func begin() {
-    buckets.removeAll(keepingCapacity: true)
+    sentCount = 0
+    isCollected = false
     waiting = nil
     busySince = nil
     busySeconds = 0
@@ -102,7 +106,8 @@ final class MessageReduction: GradientReduction, GradientReceiver {
     let open = range.lowerBound..<(waiting?.upperBound ?? range.upperBound)
     waiting = open
     let isLast = range.lowerBound == 0
-    if isLast || open.count >= bucketBytes / MemoryLayout<Float>.stride {
+    if method == .blocking { return }
+    if isLast || open.count >= partElementCount {
       send(open)
       waiting = nil
     }
@@ -110,13 +115,15 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   }
 
   func progress() {
-    guard failure == nil, let index = buckets.firstIndex(where: { !$0.hasArrived }) else { return }
+    guard failure == nil else { return }
     do throws(CollectiveError) {
-      buckets[index].hasArrived = try buckets[index].sum.isDone()
+      for index in 0..<sentCount where !buckets[index].hasArrived {
+        buckets[index].hasArrived = try buckets[index].sum.isDone()
+      }
     } catch {
       failure = error
     }
-    if buckets.allSatisfy(\.hasArrived) { stopBeingBusy() }
+    if buckets[..<sentCount].allSatisfy(\.hasArrived) { stopBeingBusy() }
   }
 
   private func stopBeingBusy() {
@@ -127,72 +134,95 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   private func send(_ range: Range<Int>) {
     guard failure == nil else { return }
     busySince = busySince ?? .now
+    if sentCount == buckets.count { buckets.append(Bucket(range: range, sum: prepareSum(range))) }
+    precondition(buckets[sentCount].range == range, "Every step has the same buckets")
+    if let rounded {
+      roundToBFloat16(
+        UnsafeBufferPointer(rebasing: gradients[0].elements[range]),
+        into: UnsafeMutableBufferPointer(rebasing: rounded[range]))
+    }
     do throws(CollectiveError) {
-      // One message is at most 2³⁰ elements.
-      for start in stride(from: range.lowerBound, to: range.upperBound, by: 1 << 30) {
-        let part = start..<min(start + 1 << 30, range.upperBound)
-        buckets.append(Bucket(range: part, sum: try startSum(part)))
-      }
+      try buckets[sentCount].sum.start()
     } catch {
       failure = error
     }
+    buckets[sentCount].hasArrived = false
+    sentCount += 1
   }
 
-  private func startSum(_ range: Range<Int>) throws(CollectiveError) -> any PendingReduction {
-    let values = UnsafeMutableBufferPointer(rebasing: gradients[0].mutableElements[range])
-    guard let rounded else { return try communicator.startSum(values) }
-    let halves = UnsafeMutableBufferPointer(rebasing: rounded[range])
-    roundToBFloat16(UnsafeBufferPointer(values), into: halves)
-    return try communicator.startSum(halves)
+  private func prepareSum(_ range: Range<Int>) -> any RepeatedSum {
+    if let rounded {
+      return communicator.prepareSum(
+        ofBFloat16: UnsafeMutableBufferPointer(rebasing: rounded[range]))
+    }
+    return communicator.prepareSum(
+      of: UnsafeMutableBufferPointer(rebasing: gradients[0].mutableElements[range]))
   }
 
   // MARK: When it is there
 
   func sumOfSquares(_ times: inout StepTimes) throws -> Double {
-    for index in buckets.indices { try finish(index, &times) }
+    try collect(&times) { _, _ in }
+    isCollected = true
     return TensorKernels.sumOfSquares(gradients[0])
   }
 
   func update(
     _ times: inout StepTimes, _ update: (Range<Int>, [FloatBuffer]) -> Void
   ) throws {
-    if let failure { throw failure }
     stopBeingBusy()
     times.allReduceHidden += busySeconds
-    for index in buckets.indices {
-      try finish(index, &times)
+    func updateParameters(_ range: Range<Int>, _ times: inout StepTimes) {
       times.measure(\.optimizer) {
-        team.forEachPart(
-          of: buckets[index].range, alignment: FloatBuffer.alignmentInElements
-        ) { update($0, [gradients[0]]) }
+        team.forEachPart(of: range, alignment: FloatBuffer.alignmentInElements) {
+          update($0, [gradients[0]])
+        }
       }
-      progress()
+    }
+    if isCollected {
+      updateParameters(0..<gradients[0].count, &times)
+    } else {
+      try collect(&times, updateParameters)
     }
   }
 
   func allReduceGradients() throws {
     begin()
-    gradientIsComplete(0..<gradients[0].count)
+    for bucket in buckets { send(bucket.range) }
     var times = StepTimes()
-    for index in buckets.indices { try finish(index, &times) }
+    try collect(&times) { _, _ in }
   }
 
   func abandon() {
-    for bucket in buckets { try? bucket.sum.wait() }
+    for bucket in buckets[..<sentCount] { try? bucket.sum.wait() }
   }
 
-  // Returns when a bucket's sum lies in the gradient.
-  private func finish(_ index: Int, _ times: inout StepTimes) throws {
-    if let failure { throw failure }
-    let bucket = buckets[index]
-    try times.measure(\.allReduceExposed) {
-      try bucket.sum.wait()
-      buckets[index].hasArrived = true
-      if let rounded {
-        widenBFloat16(
-          UnsafeBufferPointer(rebasing: rounded[bucket.range]),
-          into: UnsafeMutableBufferPointer(rebasing: gradients[0].mutableElements[bucket.range]))
+  // Calls `body` for each range whose sum has arrived, in the order in which they left.
+  private func collect(
+    _ times: inout StepTimes, _ body: (Range<Int>, inout StepTimes) -> Void
+  ) throws {
+    let all = 0..<gradients[0].count
+    if method == .blocking && rounded == nil {
+      try times.measure(\.allReduceExposed) {
+        try communicator.allReduce(gradients[0].mutableElements, .sum)
       }
+      return body(all, &times)
+    }
+    if sentCount == 0 { times.measure(\.allReduceExposed) { send(all) } }
+    for index in 0..<sentCount {
+      if let failure { throw failure }
+      let bucket = buckets[index]
+      try times.measure(\.allReduceExposed) {
+        try bucket.sum.wait()
+        buckets[index].hasArrived = true
+        if let rounded {
+          widenBFloat16(
+            UnsafeBufferPointer(rebasing: rounded[bucket.range]),
+            into: UnsafeMutableBufferPointer(rebasing: gradients[0].mutableElements[bucket.range]))
+        }
+      }
+      body(bucket.range, &times)
+      progress()
     }
   }
 }
