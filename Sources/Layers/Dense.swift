@@ -113,11 +113,14 @@ public final class Dense {
     // a = x Wᵀ + b
     columnSums(of: gradient, into: parameterGradient.base + biases, accumulates: accumulates)
     let product = accumulates ? accumulatingWeightProduct : weightProduct
-    // From the last rows to the first; the biases, which lie behind them, go with the last.
-    let rowsOfPart = progress.map { max(Self.rowUnit, $0.partElementCount / outputs) } ?? inputs
+    // From the last rows to the first; the biases, which lie behind them, go with the last. Parts
+    // begin at multiples of 16 rows, and so at cache lines.
+    let rowsOfPart = progress.map {
+      max(FloatBuffer.alignmentInElements, $0.partElementCount / outputs)
+    } ?? inputs
     var end = inputs
     while end > 0 {
-      let start = max(0, end - rowsOfPart) / Self.rowUnit * Self.rowUnit
+      let start = FloatBuffer.roundedUp(max(0, end - rowsOfPart))
       try product.run(
         input, gradient, into: weightMatrix(in: parameterGradient).rows(start..<end),
         rows: start..<end)
@@ -131,9 +134,6 @@ public final class Dense {
       progress?.didComplete(nil)
     }
   }
-
-  // Parts begin at multiples of this many rows, so that they begin at cache lines.
-  private static let rowUnit = 16
 
   /// The products of a forward and a backward and nothing else, for measuring what they cost.
   ///

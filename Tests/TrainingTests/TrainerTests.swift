@@ -35,7 +35,7 @@ import Training
   ) throws -> Trainer {
     let folder = RunFolder(path: path)
     let saved = resume ? try SavedModel(path: path) : nil
-    let trainer = Trainer(
+    let trainer = try Trainer(
       configuration, data: try PreparedData(configuration, agreement: ranks),
       threadCount: configuration.threads ?? 1, folder: folder, agreement: ranks, observer: nil)
     try trainer.run(isResuming: resume, from: saved, configurationText: "# test\n")

@@ -10,7 +10,7 @@ import VAEObjective
 
   static func replica(threads: Int, capacity: Int = 40) -> CPUReplica {
     let replica = CPUReplica(
-      configuration, capacity: capacity, groupCapacity: 10, threadCount: threads)
+      configuration, capacity: capacity, groupCapacity: 10, team: WorkerTeam(count: threads))
     Initializer.glorotUniform.fill(replica.parameters, layout: replica.layout, seed: 3)
     return replica
   }
@@ -38,12 +38,66 @@ import VAEObjective
         try many.computeGradient(of: batch, noise: Self.noise)
       )
     }
-    #expect(first.exampleCount == examples)
-    #expect(second.exampleCount == examples)
+    #expect(first.elbo.exampleCount == examples)
+    #expect(second.elbo.exampleCount == examples)
     #expect(
-      abs(first.reconstructionLogLikelihoodSum - second.reconstructionLogLikelihoodSum) < 1e-3)
-    #expect(abs(first.klDivergenceSum - second.klDivergenceSum) < 1e-4)
-    expectClose(many.gradient.values, one.gradient.values, within: 1e-5)
+      abs(
+        first.elbo.reconstructionLogLikelihoodSum - second.elbo.reconstructionLogLikelihoodSum)
+        < 1e-3)
+    #expect(abs(first.elbo.klDivergenceSum - second.elbo.klDivergenceSum) < 1e-4)
+    expectClose(Self.sumOfGradients(many), Self.sumOfGradients(one), within: 1e-5)
+  }
+
+  static func sumOfGradients(_ replica: CPUReplica) -> [Float] {
+    let total = FloatBuffer.poisoned(replica.layout.bufferCount)
+    sum(replica.gradients, 0..<total.count, into: total)
+    return total.values
+  }
+
+  /// Notes what it is told, and what the gradient is at that time.
+  final class Listener: GradientReceiver {
+    let partElementCount: Int
+    let replica: CPUReplica
+    var ranges: [Range<Int>] = []
+    var seen: [Float]
+    var progressCount = 0
+
+    init(_ replica: CPUReplica, partElementCount: Int) {
+      self.replica = replica
+      self.partElementCount = partElementCount
+      seen = Array(repeating: .nan, count: replica.layout.bufferCount)
+    }
+
+    func gradientIsComplete(_ range: Range<Int>) {
+      ranges.append(range)
+      seen.replaceSubrange(range, with: replica.gradients[0].values[range])
+    }
+
+    func progress() { progressCount += 1 }
+  }
+
+  @Test(arguments: [1, 2, 3], [1, 300, 1 << 20]) func partsAreCompleteWhenTheyAreReported(
+    threads: Int, partElementCount: Int
+  ) throws {
+    let one = Self.replica(threads: 1)
+    let many = Self.replica(threads: threads)
+    for examples in [40, 0, 7] {
+      let listener = Listener(many, partElementCount: partElementCount)
+      try Self.withBatch(examples) { batch in
+        _ = try one.computeGradient(of: batch, noise: Self.noise)
+        _ = try many.computeGradient(of: batch, noise: Self.noise, receiver: listener)
+      }
+      expectClose(listener.seen, one.gradients[0].values, within: 1e-5)
+      // From the end to the start, without gaps.
+      #expect(listener.ranges.first?.upperBound == many.layout.bufferCount)
+      #expect(listener.ranges.last?.lowerBound == 0)
+      for (later, earlier) in zip(listener.ranges, listener.ranges.dropFirst()) {
+        #expect(earlier.upperBound == later.lowerBound)
+      }
+      #expect(listener.ranges.count >= 4)
+      #expect(listener.progressCount == 3)
+      if partElementCount == 1 { #expect(listener.ranges.count > 4) }
+    }
   }
 
   @Test func manyStepsOnManyThreadsAgree() throws {
@@ -51,10 +105,10 @@ import VAEObjective
     let replica = Self.replica(threads: 3)
     try Self.withBatch(12) { batch in
       _ = try replica.computeGradient(of: batch, noise: Self.noise)
-      let first = replica.gradient.values
+      let first = replica.gradients.map(\.values)
       for _ in 0..<1000 {
         _ = try replica.computeGradient(of: batch, noise: Self.noise)
-        #expect(replica.gradient.values == first)
+        #expect(replica.gradients.map(\.values) == first)
       }
     }
   }

@@ -71,7 +71,7 @@ import VAEObjective
       within: 1e-6, "posterior")
     let elbo = try model.addGradient(
       of: setup.x, noise: setup.e, parameters: setup.harness.parameters,
-      to: setup.harness.gradient, accumulates: false)
+      to: setup.harness.gradient, accumulates: false).elbo
     #expect(elbo.exampleCount == Self.examples)
     let parts = try file.floats(named: "elbo", shape: [2])
     expectClose(
@@ -89,6 +89,7 @@ import VAEObjective
     let setup = try Setup(test)
     let harness = setup.harness
     let states = (0..<2).map { _ in FloatBuffer(count: harness.parameters.count) }
+    let all = 0..<harness.parameters.count
     for step in 1...10 {
       _ = try harness.model.addGradient(
         of: setup.x, noise: setup.e, parameters: harness.parameters, to: harness.gradient,
@@ -100,15 +101,17 @@ import VAEObjective
           gradientScale: scale, learningRate: 1e-2, step: step, weightDecay: 0.01,
           decouplesDecay: optimizer == "adamw"
         ).apply(
-          to: harness.parameters, gradient: harness.gradient, firstMoment: states[0],
+          to: harness.parameters, all, gradient: harness.gradient.base, firstMoment: states[0],
           secondMoment: states[1])
       case "adagrad":
         adagradUpdate(
-          parameters: harness.parameters, gradient: harness.gradient, squaredSum: states[0],
+          all, parameters: harness.parameters, gradient: harness.gradient.base,
+          squaredSum: states[0],
           gradientScale: scale, learningRate: 1e-2, weightDecay: 0.01)
       default:
         momentumUpdate(
-          parameters: harness.parameters, gradient: harness.gradient, velocity: states[0],
+          all, parameters: harness.parameters, gradient: harness.gradient.base,
+          velocity: states[0],
           gradientScale: scale, learningRate: 1e-3, momentum: 0.9, weightDecay: 0.01)
       }
       guard step == 1 || step == 10 else { continue }

@@ -85,7 +85,7 @@ import VAEObjective
     }
     let elbo = try harness.model.addGradient(
       of: x, noise: e, parameters: harness.parameters, to: harness.gradient,
-      accumulates: false)
+      accumulates: false).elbo
     let expected = reference.elbo(parameters, data: data, noise: noise)
     #expect(elbo.exampleCount == examples)
     #expect(
