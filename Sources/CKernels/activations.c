@@ -78,12 +78,12 @@ void vd_kernel_activation_backward(enum vd_kernel_activation activation, float s
 
 VD_DISPATCHED
 void vd_kernel_column_sums(size_t rows, size_t columns, const float *restrict matrix,
-                           int accumulates, float *restrict sums) {
+                           float *restrict sums) {
   // Strips of 64 columns: their sums stay in registers while the rows go by.
   size_t start = 0;
   for (; start + 64 <= columns; start += 64) {
     float strip[64];
-    for (size_t j = 0; j < 64; j++) strip[j] = accumulates ? sums[start + j] : 0.0f;
+    for (size_t j = 0; j < 64; j++) strip[j] = 0;
     for (size_t i = 0; i < rows; i++) {
       const float *row = matrix + i * columns + start;
       for (size_t j = 0; j < 64; j++) strip[j] += row[j];
@@ -91,7 +91,7 @@ void vd_kernel_column_sums(size_t rows, size_t columns, const float *restrict ma
     for (size_t j = 0; j < 64; j++) sums[start + j] = strip[j];
   }
   if (start == columns) return;
-  if (!accumulates) memset(sums + start, 0, (columns - start) * sizeof(float));
+  memset(sums + start, 0, (columns - start) * sizeof(float));
   for (size_t i = 0; i < rows; i++)
     for (size_t j = start; j < columns; j++) sums[j] += matrix[i * columns + j];
 }

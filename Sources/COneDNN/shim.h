@@ -11,6 +11,9 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <stddef.h>
 #include <stdlib.h>
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 /// What is applied to the product plus bias, in the same pass over the output.
 enum vd_dnnl_activation {
@@ -23,13 +26,14 @@ enum vd_dnnl_activation {
   VD_DNNL_SOFTPLUS
 };
 
-/// What a product is, apart from its operands: destination = activation(source · weights + bias),
-/// or destination += source · weights. All row-major; a transposed operand is stored [n, m].
+/// What a product is, apart from its operands: destination = activation(source · weights + bias).
+/// All row-major; a transposed operand is stored [n, m].
 typedef struct {
   int64_t rows, inner, columns;
   int64_t source_stride; // elements from one stored row of the source to the next
+  int operands_are_bfloat16; // source and weights; all else is float
   int source_is_transposed, weights_are_transposed;
-  int has_bias, accumulates;
+  int has_bias;
   enum vd_dnnl_activation activation;
   float slope; // of LEAKY_RELU for negative inputs; alpha of ELU; 1 for SOFTPLUS
 } vd_dnnl_product_description;
@@ -61,11 +65,12 @@ static inline dnnl_alg_kind_t vd_dnnl_algorithm(enum vd_dnnl_activation activati
 
 #if DNNL_VERSION_MAJOR >= 3
 typedef dnnl_memory_desc_t vd_dnnl_layout;
-static inline dnnl_status_t vd_dnnl_make_layout(vd_dnnl_layout *layout, int64_t rows,
+static inline dnnl_status_t vd_dnnl_make_layout(vd_dnnl_layout *layout, int is_bfloat16,
+                                                int64_t rows,
                                                 int64_t columns, int64_t stride, int transposed) {
   dnnl_dims_t extents = {rows, columns};
   dnnl_dims_t strides = {transposed ? 1 : stride, transposed ? stride : 1};
-  return dnnl_memory_desc_create_with_strides(layout, 2, extents, dnnl_f32, strides);
+  return dnnl_memory_desc_create_with_strides(layout, 2, extents, is_bfloat16 ? dnnl_bf16 : dnnl_f32, strides);
 }
 static inline const_dnnl_memory_desc_t vd_dnnl_borrow(vd_dnnl_layout *layout) { return *layout; }
 static inline void vd_dnnl_drop_layout(vd_dnnl_layout *layout) {
@@ -76,11 +81,12 @@ static inline size_t vd_dnnl_byte_count(const_dnnl_memory_desc_t layout) {
 }
 #else
 typedef dnnl_memory_desc_t vd_dnnl_layout;
-static inline dnnl_status_t vd_dnnl_make_layout(vd_dnnl_layout *layout, int64_t rows,
+static inline dnnl_status_t vd_dnnl_make_layout(vd_dnnl_layout *layout, int is_bfloat16,
+                                                int64_t rows,
                                                 int64_t columns, int64_t stride, int transposed) {
   dnnl_dims_t extents = {rows, columns};
   dnnl_dims_t strides = {transposed ? 1 : stride, transposed ? stride : 1};
-  return dnnl_memory_desc_init_by_strides(layout, 2, extents, dnnl_f32, strides);
+  return dnnl_memory_desc_init_by_strides(layout, 2, extents, is_bfloat16 ? dnnl_bf16 : dnnl_f32, strides);
 }
 static inline const dnnl_memory_desc_t *vd_dnnl_borrow(vd_dnnl_layout *layout) { return layout; }
 static inline void vd_dnnl_drop_layout(vd_dnnl_layout *layout) { (void)layout; }
@@ -110,16 +116,16 @@ static inline dnnl_status_t vd_dnnl_product_create(dnnl_engine_t engine,
   product->has_bias = what->has_bias;
   vd_dnnl_layout source, weights, bias, destination;
   dnnl_status_t status =
-      vd_dnnl_make_layout(&source, what->rows, what->inner, what->source_stride,
+      vd_dnnl_make_layout(&source, what->operands_are_bfloat16, what->rows, what->inner, what->source_stride,
                           what->source_is_transposed);
   if (status) return status;
-  status = vd_dnnl_make_layout(&weights, what->inner, what->columns,
+  status = vd_dnnl_make_layout(&weights, what->operands_are_bfloat16, what->inner, what->columns,
                                what->weights_are_transposed ? what->inner : what->columns,
                                what->weights_are_transposed);
   if (status) return status;
-  status = vd_dnnl_make_layout(&bias, 1, what->columns, what->columns, 0);
+  status = vd_dnnl_make_layout(&bias, 0, 1, what->columns, what->columns, 0);
   if (status) return status;
-  status = vd_dnnl_make_layout(&destination, what->rows, what->columns, what->columns, 0);
+  status = vd_dnnl_make_layout(&destination, 0, what->rows, what->columns, what->columns, 0);
   if (status) return status;
 
   dnnl_primitive_attr_t attributes = NULL;
@@ -130,8 +136,6 @@ static inline dnnl_status_t vd_dnnl_product_create(dnnl_engine_t engine,
     status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
   if (!status) status = dnnl_post_ops_create(&after);
 #if DNNL_VERSION_MAJOR >= 3
-  if (!status && what->accumulates)
-    status = dnnl_post_ops_append_sum(after, 1.0f, 0, dnnl_data_type_undef);
   if (!status && what->activation != VD_DNNL_IDENTITY)
     status =
         dnnl_post_ops_append_eltwise(after, vd_dnnl_algorithm(what->activation), what->slope, 0.0f);
@@ -141,7 +145,6 @@ static inline dnnl_status_t vd_dnnl_product_create(dnnl_engine_t engine,
         dnnl_matmul_primitive_desc_create(&description, engine, source, weights,
                                           what->has_bias ? bias : NULL, destination, attributes);
 #else
-  if (!status && what->accumulates) status = dnnl_post_ops_append_sum(after, 1.0f);
   if (!status && what->activation != VD_DNNL_IDENTITY)
     status = dnnl_post_ops_append_eltwise(after, 1.0f, vd_dnnl_algorithm(what->activation),
                                           what->slope, 0.0f);
@@ -184,8 +187,8 @@ static inline dnnl_status_t vd_dnnl_product_create(dnnl_engine_t engine,
 }
 
 /// Runs a plan on these operands and returns when the destination is written.
-static inline dnnl_status_t vd_dnnl_product_run(vd_dnnl_product *product, const float *source,
-                                                const float *weights, const float *bias,
+static inline dnnl_status_t vd_dnnl_product_run(vd_dnnl_product *product, const void *source,
+                                                const void *weights, const float *bias,
                                                 float *destination) {
   dnnl_memory_set_data_handle(product->source, (void *)source);
   dnnl_memory_set_data_handle(product->weights, (void *)weights);
@@ -206,6 +209,19 @@ static inline dnnl_status_t vd_dnnl_product_run(vd_dnnl_product *product, const 
 static inline void vd_dnnl_use_calling_thread_only(void) {
   void (*set_thread_count)(int) = (void (*)(int))dlsym(RTLD_DEFAULT, "omp_set_num_threads");
   if (set_thread_count) set_thread_count(1);
+}
+
+/// Whether oneDNN has instructions for bfloat16 products here, or would imitate them. It heeds
+/// ONEDNN_MAX_CPU_ISA.
+static inline int vd_dnnl_has_bfloat16(void) {
+#if defined(__x86_64__)
+  return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) ==
+         dnnl_cpu_isa_avx512_core_bf16;
+#elif defined(__aarch64__) && defined(__linux__)
+  return (getauxval(AT_HWCAP2) >> 14 & 1) != 0; // HWCAP2_BF16
+#else
+  return 0;
+#endif
 }
 
 #endif

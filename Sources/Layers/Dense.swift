@@ -33,10 +33,8 @@ public final class Dense {
   private let outputSlot: ArenaSlot
   private let preactivationSlot: ArenaSlot?
 
-  private let forwardProduct: MatrixProduct
-  private let inputProduct: MatrixProduct
-  private let weightProduct: MatrixProduct
-  private let accumulatingWeightProduct: MatrixProduct
+  private let products: SinglePrecisionProducts
+  private let roundedProducts: BFloat16Products?
 
   /// Takes its places in the layout and the arena.
   ///
@@ -47,11 +45,12 @@ public final class Dense {
   ///   - outputs: Columns of the outputs.
   ///   - activation: f.
   ///   - capacity: The most rows of a batch.
+  ///   - precision: The lowest number format that it is asked to multiply in.
   ///   - layout: Grows by weights and biases.
   ///   - plan: Grows by the outputs.
   public init(
     path: String, heads: [String] = [], inputs: Int, outputs: Int, activation: Activation,
-    capacity: Int, layout: inout ParameterLayout, plan: inout ArenaPlan
+    capacity: Int, precision: Precision, layout: inout ParameterLayout, plan: inout ArenaPlan
   ) {
     self.inputs = inputs
     self.outputs = outputs
@@ -60,13 +59,11 @@ public final class Dense {
     outputSlot = plan.reserve(capacity: capacity, columns: outputs)
     preactivationSlot =
       activation.needsInputs ? plan.reserve(capacity: capacity, columns: outputs) : nil
-    forwardProduct = MatrixProduct(
-      .forward, leading: inputs, columns: outputs, hasBias: true, activation: activation)
-    inputProduct = MatrixProduct(.inputGradient, leading: outputs, columns: inputs)
-    weightProduct = MatrixProduct(
-      .weightGradient(accumulates: false), leading: inputs, columns: outputs)
-    accumulatingWeightProduct = MatrixProduct(
-      .weightGradient(accumulates: true), leading: inputs, columns: outputs)
+    products = SinglePrecisionProducts(inputs: inputs, outputs: outputs, activation: activation)
+    roundedProducts =
+      precision == .bf16
+      ? BFloat16Products(
+        inputs: inputs, outputs: outputs, activation: activation, capacity: capacity) : nil
   }
 
   /// The outputs of the latest forward, in the arena.
@@ -77,14 +74,20 @@ public final class Dense {
   /// h = f(x Wᵀ + b).
   ///
   /// - Shape: `input` is `[batch, inputs]`; the result is `[batch, outputs]`.
+  /// - Parameters:
+  ///   - input: x.
+  ///   - parameters: The flat parameters.
+  ///   - arena: Where the outputs stay for the backward.
+  ///   - precision: The number format of the product's operands.
+  /// - Returns: h.
   /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
   public func forward(
-    _ input: MatrixView, parameters: FloatBuffer, arena: Arena
+    _ input: MatrixView, parameters: FloatBuffer, arena: Arena, precision: Precision
   ) throws(KernelError) -> MatrixView {
     let output = output(in: arena, rows: input.rows)
     let product = preactivationSlot.map { arena.matrix($0, rows: input.rows) } ?? output
-    try forwardProduct.run(
-      input, weightMatrix(in: parameters), bias: parameters.base + biases, into: product)
+    try products(precision).forward(
+      input, weights: weightMatrix(in: parameters), bias: parameters.base + biases, into: product)
     if activation.needsInputs { activation.apply(to: product, into: output) }
     return output
   }
@@ -97,40 +100,43 @@ public final class Dense {
   ///   - input: x of the forward.
   ///   - parameters: The flat parameters of the forward.
   ///   - parameterGradient: The flat buffer whose part of this layer is written.
-  ///   - accumulates: Whether it is added to instead.
   ///   - arena: The arena of the forward.
   ///   - inputGradient: Receives ∂/∂x unless nil, as for the first layer.
+  ///   - precision: That of the forward.
   ///   - progress: Who is told of parts of the gradient; nil computes them all at once.
   /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
   public func backward(
     _ gradient: MatrixView, input: MatrixView, parameters: FloatBuffer,
-    parameterGradient: FloatBuffer, accumulates: Bool, arena: Arena, inputGradient: MatrixView?,
-    progress: BackwardProgress? = nil
+    parameterGradient: FloatBuffer, arena: Arena, inputGradient: MatrixView?,
+    precision: Precision, progress: BackwardProgress? = nil
   ) throws(KernelError) {
     // h = f(a)
     activation.backward(
       gradient, values: arena.matrix(preactivationSlot ?? outputSlot, rows: input.rows))
     // a = x Wᵀ + b
-    columnSums(of: gradient, into: parameterGradient.base + biases, accumulates: accumulates)
-    let product = accumulates ? accumulatingWeightProduct : weightProduct
+    columnSums(of: gradient, into: parameterGradient.base + biases)
+    let products = products(precision)
+    products.begin(gradient)
     // From the last rows to the first; the biases, which lie behind them, go with the last. Parts
     // begin at multiples of 16 rows, and so at cache lines.
-    let rowsOfPart = progress.map {
-      max(FloatBuffer.alignmentInElements, $0.partElementCount / outputs)
-    } ?? inputs
+    let rowsOfPart =
+      progress.map {
+        max(FloatBuffer.alignmentInElements, $0.partElementCount / outputs)
+      } ?? inputs
     var end = inputs
     while end > 0 {
       let start = FloatBuffer.roundedUp(max(0, end - rowsOfPart))
-      try product.run(
-        input, gradient, into: weightMatrix(in: parameterGradient).rows(start..<end),
-        rows: start..<end)
+      try products.weightGradient(
+        input, gradient, rows: start..<end,
+        into: weightMatrix(in: parameterGradient).rows(start..<end))
       let rangeEnd =
         end == inputs ? biases + FloatBuffer.roundedUp(outputs) : weights + end * outputs
       progress?.didComplete(weights + start * outputs..<rangeEnd)
       end = start
     }
     if let inputGradient {
-      try inputProduct.run(gradient, weightMatrix(in: parameters), into: inputGradient)
+      try products.inputGradient(
+        gradient, weights: weightMatrix(in: parameters), into: inputGradient)
       progress?.didComplete(nil)
     }
   }
@@ -140,15 +146,27 @@ public final class Dense {
   /// Activations and gradients hold whatever they held.
   func runProducts(
     _ input: MatrixView, gradient: MatrixView, parameters: FloatBuffer,
-    parameterGradient: FloatBuffer, arena: Arena, inputGradient: MatrixView?
+    parameterGradient: FloatBuffer, arena: Arena, inputGradient: MatrixView?,
+    precision: Precision
   ) throws(KernelError) {
     let output = arena.matrix(preactivationSlot ?? outputSlot, rows: input.rows)
-    try forwardProduct.run(
-      input, weightMatrix(in: parameters), bias: parameters.base + biases, into: output)
-    try weightProduct.run(input, gradient, into: weightMatrix(in: parameterGradient))
+    let weights = weightMatrix(in: parameters)
+    let products = products(precision)
+    try products.forward(input, weights: weights, bias: parameters.base + biases, into: output)
+    products.begin(gradient)
+    try products.weightGradient(
+      input, gradient, rows: 0..<inputs, into: weightMatrix(in: parameterGradient))
     if let inputGradient {
-      try inputProduct.run(gradient, weightMatrix(in: parameters), into: inputGradient)
+      try products.inputGradient(gradient, weights: weights, into: inputGradient)
     }
+  }
+
+  private func products(_ precision: Precision) -> any DenseProducts {
+    if precision == .f32 { return products }
+    guard let roundedProducts else {
+      preconditionFailure("A layer made for f32 was asked to multiply in \(precision)")
+    }
+    return roundedProducts
   }
 
   // Stored [inputs, outputs]: the transpose of what files show.

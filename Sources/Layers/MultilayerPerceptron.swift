@@ -17,11 +17,13 @@ public final class MultilayerPerceptron {
   ///   - outputs: Columns of the last layer, all heads together.
   ///   - activation: The hidden layers' activation; the last layer has none.
   ///   - capacity: The most rows of a batch.
+  ///   - precision: The lowest number format that they are asked to multiply in.
   ///   - layout: Grows by weights and biases.
   ///   - plan: Grows by activations and their gradients.
   public init(
     path: String, inputs: Int, hidden: [Int], heads: [String], outputs: Int,
-    activation: Activation, capacity: Int, layout: inout ParameterLayout, plan: inout ArenaPlan
+    activation: Activation, capacity: Int, precision: Precision, layout: inout ParameterLayout,
+    plan: inout ArenaPlan
   ) {
     var layers: [Dense] = []
     var width = inputs
@@ -29,13 +31,13 @@ public final class MultilayerPerceptron {
       layers.append(
         Dense(
           path: "\(path).\(index)", inputs: width, outputs: next, activation: activation,
-          capacity: capacity, layout: &layout, plan: &plan))
+          capacity: capacity, precision: precision, layout: &layout, plan: &plan))
       width = next
     }
     layers.append(
       Dense(
         path: path, heads: heads, inputs: width, outputs: outputs, activation: .identity,
-        capacity: capacity, layout: &layout, plan: &plan))
+        capacity: capacity, precision: precision, layout: &layout, plan: &plan))
     self.layers = layers
     gradientSlots = hidden.map { plan.reserve(capacity: capacity, columns: $0) }
   }
@@ -49,11 +51,12 @@ public final class MultilayerPerceptron {
   ///
   /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
   public func forward(
-    _ input: MatrixView, parameters: FloatBuffer, arena: Arena
+    _ input: MatrixView, parameters: FloatBuffer, arena: Arena, precision: Precision
   ) throws(KernelError) -> MatrixView {
     var value = input
     for layer in layers {
-      value = try layer.forward(value, parameters: parameters, arena: arena)
+      value = try layer.forward(
+        value, parameters: parameters, arena: arena, precision: precision)
     }
     return value
   }
@@ -65,15 +68,15 @@ public final class MultilayerPerceptron {
   ///   - input: The inputs of the forward.
   ///   - parameters: The flat parameters of the forward.
   ///   - parameterGradient: The flat buffer whose part of these layers is written.
-  ///   - accumulates: Whether it is added to instead.
   ///   - arena: The arena of the forward.
   ///   - inputGradient: Receives ∂/∂inputs unless nil.
+  ///   - precision: That of the forward.
   ///   - progress: Who is told of parts of the gradient as they are completed.
   /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
   public func backward(
     _ gradient: MatrixView, input: MatrixView, parameters: FloatBuffer,
-    parameterGradient: FloatBuffer, accumulates: Bool, arena: Arena, inputGradient: MatrixView?,
-    progress: BackwardProgress? = nil
+    parameterGradient: FloatBuffer, arena: Arena, inputGradient: MatrixView?,
+    precision: Precision, progress: BackwardProgress? = nil
   ) throws(KernelError) {
     let rows = input.rows
     var gradient = gradient
@@ -82,8 +85,8 @@ public final class MultilayerPerceptron {
       let below = isFirst ? inputGradient : arena.matrix(gradientSlots[index - 1], rows: rows)
       try layers[index].backward(
         gradient, input: isFirst ? input : layers[index - 1].output(in: arena, rows: rows),
-        parameters: parameters, parameterGradient: parameterGradient, accumulates: accumulates,
-        arena: arena, inputGradient: below, progress: progress)
+        parameters: parameters, parameterGradient: parameterGradient, arena: arena,
+        inputGradient: below, precision: precision, progress: progress)
       if let below { gradient = below }
     }
   }
@@ -93,7 +96,8 @@ public final class MultilayerPerceptron {
   /// - Throws: `KernelError` if oneDNN refuses a batch that it has not met before.
   public func runProducts(
     _ input: MatrixView, gradient: MatrixView, parameters: FloatBuffer,
-    parameterGradient: FloatBuffer, arena: Arena, inputGradient: MatrixView?
+    parameterGradient: FloatBuffer, arena: Arena, inputGradient: MatrixView?,
+    precision: Precision
   ) throws(KernelError) {
     let rows = input.rows
     for index in layers.indices {
@@ -104,7 +108,8 @@ public final class MultilayerPerceptron {
         gradient: isLast ? gradient : arena.matrix(gradientSlots[index], rows: rows),
         parameters: parameters, parameterGradient: parameterGradient, arena: arena,
         inputGradient: isFirst
-          ? inputGradient : arena.matrix(gradientSlots[index - 1], rows: rows))
+          ? inputGradient : arena.matrix(gradientSlots[index - 1], rows: rows),
+        precision: precision)
     }
   }
 }

@@ -1,13 +1,10 @@
 internal import CKernels
 
-/// sums[j] = Σ_i matrix[i, j], or += where `accumulates`: the gradient of a bias.
+/// sums[j] = Σ_i matrix[i, j]: the gradient of a bias.
 ///
 /// - Shape: `sums` is `[matrix.columns]`.
-public func columnSums(
-  of matrix: MatrixView, into sums: UnsafeMutablePointer<Float>, accumulates: Bool
-) {
-  vd_kernel_column_sums(
-    matrix.rows, matrix.columns, matrix.base, accumulates ? 1 : 0, sums)
+public func columnSums(of matrix: MatrixView, into sums: UnsafeMutablePointer<Float>) {
+  vd_kernel_column_sums(matrix.rows, matrix.columns, matrix.base, sums)
 }
 
 /// destination[i] = scale · source[i], from bytes.

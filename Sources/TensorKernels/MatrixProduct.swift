@@ -40,8 +40,7 @@ final class OneDNNEngine: @unchecked Sendable {
 
 /// One kind of matrix product, planned once for each number of rows that it meets.
 ///
-/// `destination = activation(source · weights + bias)`, or `destination += source · weights`.
-/// Inner extent and columns are fixed; what varies from step to step is the batch. An instance is
+/// `destination = activation(source · weights + bias)`. Inner extent and columns are fixed; what varies from step to step is the batch. An instance is
 /// used by one thread at a time.
 ///
 /// - Source: oneDNN, *Matmul primitive* and *Primitive attributes: post-ops*.
@@ -54,7 +53,7 @@ public final class MatrixProduct {
     /// `[batch, inner] · [columns, inner]ᵀ`: the gradient of the inputs.
     case inputGradient
     /// `[batch, rows]ᵀ · [batch, columns]`: the gradient of the weights.
-    case weightGradient(accumulates: Bool)
+    case weightGradient
   }
 
   private let role: Role
@@ -62,6 +61,7 @@ public final class MatrixProduct {
   private let columns: Int
   private let hasBias: Bool
   private let activation: Activation
+  private let precision: Precision
   private var plans: [Extents: UnsafeMutablePointer<vd_dnnl_product>] = [:]
 
   // What varies: the batch, and how many rows of a weight gradient are computed.
@@ -79,10 +79,12 @@ public final class MatrixProduct {
   ///   - columns: Columns of the destination.
   ///   - hasBias: Whether a row is added to every row of the product.
   ///   - activation: What is applied last.
+  ///   - precision: The number format of the operands; sums and everything after them are `f32`.
   public init(
     _ role: Role, leading: Int, columns: Int, hasBias: Bool = false,
-    activation: Activation = .identity
+    activation: Activation = .identity, precision: Precision = .f32
   ) {
+    self.precision = precision
     self.role = role
     self.leading = leading
     self.columns = columns
@@ -112,8 +114,8 @@ public final class MatrixProduct {
   ///   - destination: Receives the product.
   ///   - rows: The rows of a weight gradient to compute; nil for all.
   /// - Throws: ``KernelError`` if a batch is met for the first time and oneDNN refuses it.
-  public func run(
-    _ source: MatrixView, _ weights: MatrixView, bias: UnsafePointer<Float>? = nil,
+  public func run<Operand: ProductOperand>(
+    _ source: Operand, _ weights: Operand, bias: UnsafePointer<Float>? = nil,
     into destination: MatrixView, rows: Range<Int>? = nil
   ) throws(KernelError) {
     let batch = source.rows
@@ -129,17 +131,20 @@ public final class MatrixProduct {
         && (destination.rows, destination.columns) == expected.destination
         && rows.lowerBound >= 0 && rows.upperBound <= leading,
       "Cannot multiply \(source.shape) by \(weights.shape) into \(destination.shape)")
+    precondition(
+      Operand.precision == precision, "A product of \(precision) cannot read \(Operand.precision)")
     precondition(hasBias == (bias != nil), "A product planned with a bias needs one")
     if batch == 0 {
       // An empty sum: zero weight gradients, and no rows at all otherwise.
-      if case .weightGradient(accumulates: false) = role {
+      if case .weightGradient = role {
         destination.elements.update(repeating: 0)
       }
       return
     }
     let plan = try plan(Extents(batch: batch, leading: rows.count))
     let status = vd_dnnl_product_run(
-      plan, source.base + rows.lowerBound, weights.base, bias, destination.base)
+      plan, source.address(ofColumn: rows.lowerBound), weights.address(ofColumn: 0), bias,
+      destination.base)
     if status != dnnl_success { throw refusal(batch: batch, status) }
   }
 
@@ -152,6 +157,7 @@ public final class MatrixProduct {
     var what = vd_dnnl_product_description()
     what.columns = Int64(columns)
     what.source_stride = Int64(leading)
+    what.operands_are_bfloat16 = precision == .bf16 ? 1 : 0
     what.has_bias = hasBias ? 1 : 0
     what.activation = activation.fused
     what.slope = activation.slope
@@ -160,11 +166,10 @@ public final class MatrixProduct {
       what.rows = Int64(batch)
       what.inner = Int64(leading)
       if case .inputGradient = role { what.weights_are_transposed = 1 }
-    case .weightGradient(let accumulates):
+    case .weightGradient:
       what.rows = Int64(extents.leading)
       what.inner = Int64(batch)
       what.source_is_transposed = 1
-      what.accumulates = accumulates ? 1 : 0
     }
     let plan = UnsafeMutablePointer<vd_dnnl_product>.allocate(capacity: 1)
     plan.initialize(to: vd_dnnl_product())

@@ -1,8 +1,20 @@
+/// A matrix that a product can read.
+public protocol ProductOperand {
+  /// The number format of the elements.
+  static var precision: Precision { get }
+  /// The first extent.
+  var rows: Int { get }
+  /// The second extent; neighbours in memory.
+  var columns: Int { get }
+  /// Where column `column` of the first row lies.
+  func address(ofColumn column: Int) -> UnsafeRawPointer
+}
+
 /// A dense row-major matrix somewhere in a ``FloatBuffer``, which it keeps alive.
 ///
 /// Views are how layers and kernels name their operands: each kernel checks the extents before it
 /// touches the memory.
-public struct MatrixView {
+public struct MatrixView: ProductOperand {
   /// Element [0, 0].
   public let base: UnsafeMutablePointer<Float>
   /// The first extent; for activations, one row an example (or a draw).
@@ -47,6 +59,14 @@ public struct MatrixView {
       columns: columns)
   }
 
+  /// What a product of such matrices is planned for.
+  public static var precision: Precision { .f32 }
+
+  /// Where column `column` of the first row lies.
+  public func address(ofColumn column: Int) -> UnsafeRawPointer { UnsafeRawPointer(base + column) }
+}
+
+extension ProductOperand {
   /// The extents as they are written in messages.
   public var shape: String { "[\(rows), \(columns)]" }
 }

@@ -1,4 +1,5 @@
 internal import CKernels
+internal import COneDNN
 
 /// Makes the calling thread treat denormal numbers as zero.
 ///
@@ -14,3 +15,6 @@ public func allowedProcessorMask() -> [UInt8] {
     count = vd_kernel_allowed_processors(start, mask.count)
   }
 }
+
+/// Whether the processor multiplies bfloat16 numbers itself; otherwise oneDNN imitates it, slowly.
+public var processorHasBFloat16: Bool { vd_dnnl_has_bfloat16() != 0 }

@@ -78,9 +78,9 @@ public struct Benchmark {
     let size = Double(communicator.worldSize)
     let allReduceSeconds = Self.median(allReduces)
     return BenchmarkReport(
-      processor: Self.processorName, ranks: communicator.worldSize, threads: threadCount,
+      processor: Processors.name, ranks: communicator.worldSize, threads: threadCount,
       network: configuration.networkText(inputs: data.train.width),
-      parameters: layout.parameterCount, precision: Precision.f32.rawValue,
+      parameters: layout.parameterCount, precision: configuration.precision.rawValue,
       globalBatchSize: batch, steps: rounds * Self.stepsPerRound, milliseconds: milliseconds,
       examplesPerSecond: rate,
       productLimitExamplesPerSecond: Double(batch) / milliseconds.products * 1000,
@@ -152,20 +152,6 @@ public struct Benchmark {
     let sorted = values.sorted()
     if sorted.isEmpty { return 0 }
     return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
-  }
-
-  static var processorName: String {
-    guard let file = fopen("/proc/cpuinfo", "re") else { return "unknown processor" }
-    defer { fclose(file) }
-    var line = [CChar](repeating: 0, count: 1024)
-    while fgets(&line, Int32(line.count), file) != nil {
-      let text = String(
-        decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      if text.hasPrefix("model name"), let colon = text.firstIndex(of: ":") {
-        return String(text[text.index(after: colon)...].drop { $0 == " " }.dropLast())
-      }
-    }
-    return "unknown processor"
   }
 
   static var peakResidentBytes: Int {

@@ -40,6 +40,11 @@ final class DataParallelStep {
     let worldSize = agreement.communicator.worldSize
     let largestBatch = min(configuration.globalBatchSize, data.count)
     let capacity = (largestBatch + worldSize - 1) / worldSize
+    try agreement.onEveryRank {
+      if configuration.precision == .bf16 && !processorHasBFloat16 {
+        throw TrainingError.noBFloat16(processor: Processors.name)
+      }
+    }
     let model = configuration.model(inputs: data.width)
     let layout = CPUReplica.layout(of: model)
     team = WorkerTeam(count: threadCount)

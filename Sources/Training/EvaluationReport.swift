@@ -70,6 +70,8 @@ public struct EvaluationReport: Codable, Sendable {
       configuration.testData = nil
     }
     if let scale { configuration.scale = scale }
+    // Scores are computed in single precision, on any processor.
+    configuration.precision = .f32
     let prepared = try PreparedData(
       configuration, agreement: agreement, holdsOut: dataName == nil)
     let set = prepared.examples(prepared.hasSplit ? split : .test)

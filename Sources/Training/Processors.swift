@@ -1,5 +1,5 @@
 public import Collectives
-internal import TensorKernels
+public import TensorKernels
 
 #if canImport(Glibc)
 internal import Glibc
@@ -21,6 +21,52 @@ public enum Processors {
     let own = hostName() + [0] + mask
     let sharing = try communicator.allGather(own).count { $0 == own }
     return max(1, cores / max(sharing, 1))
+  }
+
+  /// The processor's own name.
+  public static var name: String {
+    guard let file = fopen("/proc/cpuinfo", "re") else { return "unknown" }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 1024)
+    while fgets(&line, Int32(line.count), file) != nil {
+      let bytes = line.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }
+      let text = String(decoding: bytes, as: UTF8.self)
+      if text.hasPrefix("model name"), let colon = text.firstIndex(of: ":") {
+        return String(text[text.index(after: colon)...].drop { $0 == " " })
+      }
+    }
+    return "unknown"
+  }
+
+  /// How long a product takes in a number format, against `f32`.
+  ///
+  /// Having instructions does not make them fast: some processors multiply bfloat16 at half the
+  /// rate of `f32`.
+  ///
+  /// - Throws: A `KernelError` if oneDNN refuses the product.
+  public static func relativeProductTime(_ precision: Precision) throws(KernelError) -> Double {
+    try productSeconds(precision) / productSeconds(.f32)
+  }
+
+  private static func productSeconds(_ precision: Precision) throws(KernelError) -> Double {
+    let (rows, columns) = (64, 512)
+    let input = FloatBuffer(count: rows * columns).matrix(rows: rows, columns: columns)
+    let weights = FloatBuffer(count: columns * columns).matrix(rows: columns, columns: columns)
+    let output = FloatBuffer(count: rows * columns).matrix(rows: rows, columns: columns)
+    let product = MatrixProduct(
+      .forward, leading: columns, columns: columns, precision: precision)
+    let roundedInput = BFloat16Buffer(count: input.count).round(input)
+    let roundedWeights = BFloat16Buffer(count: weights.count).round(weights)
+    var best = Double.infinity
+    for _ in 0..<10 {
+      let start = ContinuousClock.now
+      switch precision {
+      case .f32: try product.run(input, weights, into: output)
+      case .bf16: try product.run(roundedInput, roundedWeights, into: output)
+      }
+      best = min(best, start.secondsUntilNow)
+    }
+    return best
   }
 
   private static func hostName() -> [UInt8] {

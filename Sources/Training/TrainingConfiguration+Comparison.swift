@@ -55,7 +55,7 @@ extension TrainingConfiguration {
   /// A run that goes on cannot change them.
   private static let fixed: Set<CodingKeys> = [
     .testFraction, .scale, .binarize, .hidden, .latent, .activation, .likelihood, .gaussianMean,
-    .draws, .initializer, .globalBatchSize, .optimizer, .seed,
+    .draws, .initializer, .globalBatchSize, .optimizer, .seed, .precision,
   ]
 
   /// The first setting that a run with the other configuration could not go on with.

@@ -114,6 +114,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   // MARK: Run
   /// Threads of each rank; nil means its share of the node's cores.
   public var threads: Int?
+  /// The number format of the matrix products' operands in training.
+  public var precision = Precision.f32
   /// How the gradients of all ranks are added.
   public var allReduce = AllReduceMethod.automatic
   /// The number format in which gradients travel between ranks.
@@ -158,6 +160,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case clipGradientNorm = "clip-gradient-norm"
     case seed
     case threads
+    case precision
     case allReduce = "all-reduce"
     case allReducePrecision = "all-reduce-precision"
     case bucketBytes = "bucket-bytes"
@@ -173,7 +176,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
       inputs: inputs, hidden: hidden, latent: latent, activation: activation,
       likelihood: likelihood == .bernoulli
         ? .bernoulli : .gaussian(sigmoidMean: gaussianMean == .sigmoid),
-      draws: draws)
+      draws: draws, precision: precision)
   }
 
   /// Layer widths as text: `784-400-20-400-784`.

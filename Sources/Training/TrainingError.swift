@@ -8,6 +8,8 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   case tooLarge(gigabytes: Double, available: Double)
   /// Ranks that cannot share memory, or a system with too little of it.
   case sharedMemoryUnavailable(nodeSize: Int, worldSize: Int)
+  /// A processor without bfloat16 instructions.
+  case noBFloat16(processor: String)
   /// Fewer examples in a global batch than ranks.
   case batchSmallerThanRanks(globalBatchSize: Int, worldSize: Int)
   /// Ranks that were started differently.
@@ -45,6 +47,9 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
           ? "only \(nodeSize) of \(worldSize) ranks are on one node"
           : "the system has too little shared memory (/dev/shm)")
         + "; leave the flag out"
+    case .noBFloat16(let processor):
+      "--precision is bf16, and this processor (\(processor)) has no bfloat16 instructions"
+        + " (AVX512_BF16 or AMX); it would only imitate them, slowly; use f32"
     case .batchSmallerThanRanks(let globalBatchSize, let worldSize):
       "--global-batch-size is \(globalBatchSize), which \(worldSize) ranks cannot share;"
         + " use at least \(worldSize)"

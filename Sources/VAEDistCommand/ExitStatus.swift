@@ -62,8 +62,8 @@ enum ExitStatus: Int32 {
 
   private static func of(_ error: TrainingError) -> ExitStatus {
     switch error {
-    case .invalidSetting, .tooLarge, .sharedMemoryUnavailable, .batchSmallerThanRanks, .runExists,
-      .runInUse, .resumeConflict:
+    case .invalidSetting, .tooLarge, .sharedMemoryUnavailable, .noBFloat16,
+      .batchSmallerThanRanks, .runExists, .runInUse, .resumeConflict:
       usage
     case .ranksDisagree: ranksDiffer
     case .replicasDiffer: bug

@@ -154,6 +154,12 @@ struct MachineOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "Threads of each rank. (default: its share of the cores)")
   var threads: Int?
 
+  @Option(
+    help: help(
+      "Number format of the matrix products in training; bf16 adds up in f32 and keeps f32 parameters",
+      defaults.precision))
+  var precision: Precision?
+
   @Option(help: help("How the ranks' gradients are added", defaults.allReduce))
   var allReduce: AllReduceMethod?
 
@@ -254,6 +260,7 @@ func configure(
   settings.clipGradientNorm = optimization.clipGradientNorm
   set(\.seed, optimization.seed)
   settings.threads = machine.threads
+  set(\.precision, machine.precision)
   set(\.allReduce, machine.allReduce)
   set(\.allReducePrecision, machine.allReducePrecision)
   settings.bucketBytes = machine.bucketBytes

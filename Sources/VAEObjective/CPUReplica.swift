@@ -87,9 +87,9 @@ public final class CPUReplica: Replica {
       noise.fillNormal(
         noiseRows, examples: part.indices, draws: worker.model.configuration.draws)
       let noiseSeconds = start.duration(to: clock.now) / .seconds(1)
-      worker.outcome = try worker.model.addGradient(
+      worker.outcome = try worker.model.computeGradient(
         of: part.values, noise: noiseRows, parameters: self.parameters,
-        to: self.gradients[index], accumulates: false,
+        into: self.gradients[index],
         progress: receiver.map { receiver in
           BackwardProgress(partElementCount: receiver.partElementCount) {
             self.complete($0, as: index, for: receiver)

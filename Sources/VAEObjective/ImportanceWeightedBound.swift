@@ -75,7 +75,8 @@ extension VariationalAutoencoder {
     let latents = latentRows(draws)
     reparameterize(
       posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
-    let decoded = try decoder.forward(latents, parameters: parameters, arena: arena)
+    let decoded = try decoder.forward(
+      latents, parameters: parameters, arena: arena, precision: .f32)
     configuration.likelihood.score(data, parameters: decoded, draws: draws, into: drawFigures)
     let logLikelihoods = Array(drawFigures[..<draws])
     logPriorRatio(

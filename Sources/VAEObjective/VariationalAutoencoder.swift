@@ -39,13 +39,14 @@ public final class VariationalAutoencoder {
     encoder = MultilayerPerceptron(
       path: "encoder", inputs: configuration.inputs, hidden: configuration.hidden,
       heads: ["mean", "log_variance"], outputs: 2 * configuration.latent,
-      activation: configuration.activation, capacity: capacity, layout: &layout, plan: &plan)
+      activation: configuration.activation, capacity: capacity,
+      precision: configuration.precision, layout: &layout, plan: &plan)
     decoder = MultilayerPerceptron(
       path: "decoder", inputs: configuration.latent, hidden: configuration.hidden.reversed(),
       heads: configuration.likelihood.heads,
       outputs: configuration.likelihood.heads.count * configuration.inputs,
-      activation: configuration.activation, capacity: capacity * draws, layout: &layout,
-      plan: &plan)
+      activation: configuration.activation, capacity: capacity * draws,
+      precision: configuration.precision, layout: &layout, plan: &plan)
     latentSlot = plan.reserve(capacity: capacity * draws, columns: configuration.latent)
     latentGradientSlot = plan.reserve(capacity: capacity * draws, columns: configuration.latent)
     posteriorGradientSlot = plan.reserve(capacity: capacity, columns: 2 * configuration.latent)
@@ -73,7 +74,7 @@ public final class VariationalAutoencoder {
   public func encode(
     _ data: MatrixView, parameters: FloatBuffer
   ) throws(KernelError) -> MatrixView {
-    try encoder.forward(data, parameters: parameters, arena: arena)
+    try encoder.forward(data, parameters: parameters, arena: arena, precision: .f32)
   }
 
   /// The ELBO of these examples.
@@ -98,13 +99,12 @@ public final class VariationalAutoencoder {
   ///   - noise: ε, standard normal.
   ///   - parameters: The flat parameters.
   ///   - gradient: The flat buffer that receives the gradient.
-  ///   - accumulates: Whether the gradient is added instead.
   ///   - progress: Who is told of parts of the gradient as they are completed.
   /// - Returns: Sums over the examples.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
-  public func addGradient(
-    of data: MatrixView, noise: MatrixView, parameters: FloatBuffer, to gradient: FloatBuffer,
-    accumulates: Bool, progress: BackwardProgress? = nil
+  public func computeGradient(
+    of data: MatrixView, noise: MatrixView, parameters: FloatBuffer, into gradient: FloatBuffer,
+    progress: BackwardProgress? = nil
   ) throws(KernelError) -> GradientOutcome {
     let clock = ContinuousClock()
     let start = clock.now
@@ -115,7 +115,8 @@ public final class VariationalAutoencoder {
     let latentGradient = arena.matrix(latentGradientSlot, rows: pass.latents.rows)
     try decoder.backward(
       pass.decoded, input: pass.latents, parameters: parameters, parameterGradient: gradient,
-      accumulates: accumulates, arena: arena, inputGradient: latentGradient, progress: progress)
+      arena: arena, inputGradient: latentGradient, precision: configuration.precision,
+      progress: progress)
     // z = μ + σ ⊙ ε, and the KL divergence
     let posteriorGradient = arena.matrix(posteriorGradientSlot, rows: data.rows)
     reparameterizeBackward(
@@ -123,13 +124,13 @@ public final class VariationalAutoencoder {
       into: posteriorGradient)
     try encoder.backward(
       posteriorGradient, input: data, parameters: parameters, parameterGradient: gradient,
-      accumulates: accumulates, arena: arena, inputGradient: nil, progress: progress)
+      arena: arena, inputGradient: nil, precision: configuration.precision, progress: progress)
     return GradientOutcome(
       elbo: pass.elbo, forwardSeconds: start.duration(to: middle) / .seconds(1),
       backwardSeconds: middle.duration(to: clock.now) / .seconds(1))
   }
 
-  /// The matrix products of ``addGradient(of:noise:parameters:to:accumulates:progress:)`` and nothing
+  /// The matrix products of ``computeGradient(of:noise:parameters:into:progress:)`` and nothing
   /// else: the least time that a step can take.
   ///
   /// The gradient is overwritten by something meaningless.
@@ -143,11 +144,13 @@ public final class VariationalAutoencoder {
     let latents = latentRows(data.rows * draws)
     try encoder.runProducts(
       data, gradient: arena.matrix(posteriorGradientSlot, rows: data.rows),
-      parameters: parameters, parameterGradient: gradient, arena: arena, inputGradient: nil)
+      parameters: parameters, parameterGradient: gradient, arena: arena, inputGradient: nil,
+      precision: configuration.precision)
     try decoder.runProducts(
       latents, gradient: decoder.output(in: arena, rows: latents.rows), parameters: parameters,
       parameterGradient: gradient, arena: arena,
-      inputGradient: arena.matrix(latentGradientSlot, rows: latents.rows))
+      inputGradient: arena.matrix(latentGradientSlot, rows: latents.rows),
+      precision: configuration.precision)
   }
 
   private struct Pass {
@@ -164,11 +167,15 @@ public final class VariationalAutoencoder {
     precondition(
       data.columns == configuration.inputs && noise.rows == data.rows * draws,
       "Data \(data.shape) and noise \(noise.shape) do not fit \(configuration)")
-    let posterior = try encode(data, parameters: parameters)
+    // Scores are always those of the parameters as they are.
+    let precision = needsGradient ? configuration.precision : .f32
+    let posterior = try encoder.forward(
+      data, parameters: parameters, arena: arena, precision: precision)
     let latents = latentRows(noise.rows)
     reparameterize(
       posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
-    let decoded = try decoder.forward(latents, parameters: parameters, arena: arena)
+    let decoded = try decoder.forward(
+      latents, parameters: parameters, arena: arena, precision: precision)
     configuration.likelihood.score(
       data, parameters: decoded, draws: draws, scale: 1 / Float(draws), into: drawFigures,
       gradient: needsGradient ? decoded : nil)

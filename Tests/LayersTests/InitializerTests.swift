@@ -9,7 +9,7 @@ import Testing
     var plan = ArenaPlan()
     _ = MultilayerPerceptron(
       path: "encoder", inputs: 300, hidden: [200], heads: ["mean", "log_variance"], outputs: 40,
-      activation: .tanh, capacity: 1, layout: &layout, plan: &plan)
+      activation: .tanh, capacity: 1, precision: .f32, layout: &layout, plan: &plan)
     let flat = FloatBuffer(count: layout.bufferCount)
     initializer.fill(flat, layout: layout, seed: seed)
     return layout.tensors.map { ($0, $0.read(from: flat)) }

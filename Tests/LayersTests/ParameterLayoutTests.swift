@@ -9,7 +9,7 @@ import Testing
     var plan = ArenaPlan()
     _ = MultilayerPerceptron(
       path: "encoder", inputs: 9, hidden: hidden, heads: ["mean", "log_variance"], outputs: 8,
-      activation: .tanh, capacity: 1, layout: &layout, plan: &plan)
+      activation: .tanh, capacity: 1, precision: .f32, layout: &layout, plan: &plan)
     return layout
   }
 

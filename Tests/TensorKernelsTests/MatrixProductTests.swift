@@ -61,24 +61,72 @@ import Testing
     expectClose(result.values, expected, within: Self.bound(outputs))
   }
 
-  @Test(arguments: shapes, [false, true]) func weightGradientSumsOverTheBatch(
-    _ shape: (Int, Int, Int), accumulates: Bool
+  @Test(arguments: shapes) func weightGradientSumsOverTheBatch(
+    _ shape: (Int, Int, Int)
   ) throws {
     let (b, inputs, outputs) = shape
     var random = TestRandom(seed: UInt64(b * 1000 + inputs + 2))
     let x = random.uniform(b * inputs)
     let g = random.uniform(b * outputs)
-    let start = random.uniform(inputs * outputs)
-    let product = MatrixProduct(
-      .weightGradient(accumulates: accumulates), leading: inputs, columns: outputs)
-    let result = accumulates ? FloatBuffer(start) : .poisoned(inputs * outputs)
-    try product.run(
+    let product = MatrixProduct(.weightGradient, leading: inputs, columns: outputs)
+    let result = FloatBuffer.poisoned(inputs * outputs)
+    let (source, gradient) = (
       FloatBuffer(x).matrix(rows: b, columns: inputs),
-      FloatBuffer(g).matrix(rows: b, columns: outputs),
-      into: result.matrix(rows: inputs, columns: outputs))
-    var expected = Self.naive(Self.transposed(x, b, inputs), g, inputs, b, outputs)
-    if accumulates { expected = zip(expected, start).map(+) }
+      FloatBuffer(g).matrix(rows: b, columns: outputs)
+    )
+    try product.run(source, gradient, into: result.matrix(rows: inputs, columns: outputs))
+    let expected = Self.naive(Self.transposed(x, b, inputs), g, inputs, b, outputs)
     expectClose(result.values, expected, within: Self.bound(b))
+
+    // Some rows only.
+    let rows = inputs / 3..<(inputs + 1) / 2
+    if rows.isEmpty { return }
+    let part = FloatBuffer.poisoned(rows.count * outputs)
+    try product.run(
+      source, gradient, into: part.matrix(rows: rows.count, columns: outputs), rows: rows)
+    expectClose(
+      part.values, Array(expected[rows.lowerBound * outputs..<rows.upperBound * outputs]),
+      within: Self.bound(b))
+  }
+
+  @Test(.enabled(if: processorHasBFloat16), arguments: shapes)
+  func bfloat16OperandsAreAddedInSinglePrecision(_ shape: (Int, Int, Int)) throws {
+    let (b, inputs, outputs) = shape
+    var random = TestRandom(seed: UInt64(b * 1000 + inputs + 3))
+    // Operands that are exact in bfloat16, so that only the sums can differ.
+    func exact(_ count: Int) -> [Double] {
+      random.uniform(count).map {
+        Double(Float(bitPattern: Float($0).bitPattern & 0xffff_0000))
+      }
+    }
+    let (x, w, g) = (exact(b * inputs), exact(inputs * outputs), exact(b * outputs))
+    func rounded(_ values: [Double], _ rows: Int, _ columns: Int) -> BFloat16View {
+      BFloat16Buffer(count: values.count).round(
+        FloatBuffer(values).matrix(rows: rows, columns: columns))
+    }
+    let (source, weights, gradient) = (
+      rounded(x, b, inputs), rounded(w, inputs, outputs), rounded(g, b, outputs)
+    )
+    let zeros = FloatBuffer(count: outputs)
+    let forward = FloatBuffer.poisoned(b * outputs)
+    try MatrixProduct(
+      .forward, leading: inputs, columns: outputs, hasBias: true, precision: .bf16
+    ).run(
+      source, weights, bias: zeros.base, into: forward.matrix(rows: b, columns: outputs))
+    expectClose(
+      forward.values, Self.naive(x, w, b, inputs, outputs), within: Self.bound(inputs))
+    let weightGradient = FloatBuffer.poisoned(inputs * outputs)
+    try MatrixProduct(.weightGradient, leading: inputs, columns: outputs, precision: .bf16).run(
+      source, gradient, into: weightGradient.matrix(rows: inputs, columns: outputs))
+    expectClose(
+      weightGradient.values, Self.naive(Self.transposed(x, b, inputs), g, inputs, b, outputs),
+      within: Self.bound(b))
+    let inputGradient = FloatBuffer.poisoned(b * inputs)
+    try MatrixProduct(.inputGradient, leading: outputs, columns: inputs, precision: .bf16).run(
+      gradient, weights, into: inputGradient.matrix(rows: b, columns: inputs))
+    expectClose(
+      inputGradient.values, Self.naive(g, Self.transposed(w, inputs, outputs), b, outputs, inputs),
+      within: Self.bound(outputs))
   }
 
   @Test(arguments: Activation.allCases.filter { !$0.needsInputs }) func activationsAreFused(
@@ -104,15 +152,10 @@ import Testing
 
   @Test func anEmptyBatchGivesZeroGradientsAndNoRows() throws {
     let gradient = FloatBuffer.poisoned(6)
-    try MatrixProduct(.weightGradient(accumulates: false), leading: 2, columns: 3).run(
+    try MatrixProduct(.weightGradient, leading: 2, columns: 3).run(
       FloatBuffer(count: 0).matrix(rows: 0, columns: 2),
       FloatBuffer(count: 0).matrix(rows: 0, columns: 3), into: gradient.matrix(rows: 2, columns: 3))
     #expect(gradient.values == [0, 0, 0, 0, 0, 0])
-    let kept = FloatBuffer([1, 2, 3, 4, 5, 6])
-    try MatrixProduct(.weightGradient(accumulates: true), leading: 2, columns: 3).run(
-      FloatBuffer(count: 0).matrix(rows: 0, columns: 2),
-      FloatBuffer(count: 0).matrix(rows: 0, columns: 3), into: kept.matrix(rows: 2, columns: 3))
-    #expect(kept.values == [1, 2, 3, 4, 5, 6])
   }
 
   @Test func onePlanServesSeveralBatches() throws {

@@ -69,9 +69,10 @@ import VAEObjective
     expectClose(
       posterior.elements, try file.floats(named: "posterior", shape: [Self.examples, 6]),
       within: 1e-6, "posterior")
-    let elbo = try model.addGradient(
+    let elbo = try model.computeGradient(
       of: setup.x, noise: setup.e, parameters: setup.harness.parameters,
-      to: setup.harness.gradient, accumulates: false).elbo
+      into: setup.harness.gradient
+    ).elbo
     #expect(elbo.exampleCount == Self.examples)
     let parts = try file.floats(named: "elbo", shape: [2])
     expectClose(
@@ -91,9 +92,8 @@ import VAEObjective
     let states = (0..<2).map { _ in FloatBuffer(count: harness.parameters.count) }
     let all = 0..<harness.parameters.count
     for step in 1...10 {
-      _ = try harness.model.addGradient(
-        of: setup.x, noise: setup.e, parameters: harness.parameters, to: harness.gradient,
-        accumulates: false)
+      _ = try harness.model.computeGradient(
+        of: setup.x, noise: setup.e, parameters: harness.parameters, into: harness.gradient)
       let scale = 1 / Float(Self.examples)
       switch optimizer {
       case "adam", "adamw":

@@ -46,9 +46,8 @@ void vd_kernel_activate(enum vd_kernel_activation activation, size_t count, cons
 void vd_kernel_activation_backward(enum vd_kernel_activation activation, float slope, size_t count,
                                    const float *values, float *gradient);
 
-/// sums[j] = Σ_i matrix[i, j], or += where `accumulates`.
-void vd_kernel_column_sums(size_t rows, size_t columns, const float *matrix, int accumulates,
-                           float *sums);
+/// sums[j] = Σ_i matrix[i, j].
+void vd_kernel_column_sums(size_t rows, size_t columns, const float *matrix, float *sums);
 
 // MARK: Likelihoods, one figure a row
 
