@@ -31,6 +31,8 @@ let package = Package(
     .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(
+      name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+    .systemLibrary(
       name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .target(name: "CCollectives", dependencies: ["COpenMPI"], cSettings: cSettings),
     .target(name: "CKernels", cSettings: cSettings),
@@ -52,7 +54,7 @@ let package = Package(
       name: "Layers", dependencies: ["TensorKernels"], exclude: ["README.md"],
       swiftSettings: swiftSettings),
     .target(
-      name: "DataLoading", dependencies: ["TensorKernels", "Digests", "CZlib"],
+      name: "DataLoading", dependencies: ["TensorKernels", "Digests", "CZlib", "CLibdeflate"],
       exclude: ["README.md"], resources: [.embedInCode("Resources/digits.zlib")],
       swiftSettings: swiftSettings),
     .target(

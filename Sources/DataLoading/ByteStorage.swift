@@ -1,22 +1,30 @@
-internal import CZlib
-
 #if canImport(Glibc)
 internal import Glibc
 #endif
 
-/// Bytes that do not change: a file mapped into memory, or memory of our own.
+/// Bytes that do not change: a file mapped into memory, or memory that is filled once.
 ///
-/// Sound to send between threads: nothing writes to the bytes after the initialiser.
+/// Sound to send between threads: the one write, by ``load()`` or ``load(into:owner:fills:)``, comes
+/// before anything else reads.
 public final class ByteStorage: @unchecked Sendable {
-  /// The bytes; valid as long as the storage lives.
-  public let bytes: UnsafeRawBufferPointer
+  /// The bytes; valid as long as the storage lives, none before they are loaded.
+  public private(set) var bytes: UnsafeRawBufferPointer
   /// Whether the bytes are a mapped file, of which only what is touched is read.
   public let isMapped: Bool
+  /// How many bytes have yet to be loaded.
+  public private(set) var pendingByteCount: Int
+
+  private let path: String
+  private var owner: AnyObject?  // of memory that is not ours
+  private let fill: (UnsafeMutableRawBufferPointer) throws(DataError) -> Void
 
   /// Maps a whole file.
   ///
   /// - Throws: ``DataError`` if the file is missing or unreadable.
   init(mapping path: String) throws(DataError) {
+    self.path = path
+    fill = { _ in }
+    pendingByteCount = 0
     // Not blocking: opening a pipe would wait for a writer.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     if descriptor < 0 { throw Self.systemError(path) }
@@ -40,31 +48,61 @@ public final class ByteStorage: @unchecked Sendable {
     bytes = UnsafeRawBufferPointer(start: mapping, count: count)
   }
 
-  /// Memory of this size, zero until `fill` writes to it.
+  /// Bytes that `fill` will write when they are loaded.
+  init(
+    count: Int, path: String,
+    fill: @escaping (UnsafeMutableRawBufferPointer) throws(DataError) -> Void
+  ) {
+    self.path = path
+    self.fill = fill
+    isMapped = false
+    pendingByteCount = count
+    bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+  }
+
+  /// Fills memory of its own, unless that has been done.
   ///
   /// Only what is written to is taken from the system, so that a size that a damaged header
   /// promises costs nothing by itself.
   ///
-  /// - Throws: ``DataError/unreadable(path:reason:)`` if there is no such memory, or what `fill`
-  ///   throws.
-  init(
-    count: Int, path: String,
-    fill: (UnsafeMutableRawBufferPointer) throws(DataError) -> Void
-  ) throws(DataError) {
-    isMapped = false
+  /// - Throws: ``DataError/unreadable(path:reason:)`` if there is no such memory, or what filling
+  ///   it throws.
+  func load() throws(DataError) {
+    if pendingByteCount == 0 { return }
+    let count = pendingByteCount
     let memory = mmap(
-      nil, max(count, 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-      0)
+      nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     guard let memory, memory != MAP_FAILED else {
       throw .unreadable(
         path: path, reason: "its \(DataError.grouped(count)) bytes need more memory")
     }
     bytes = UnsafeRawBufferPointer(start: memory, count: count)
+    pendingByteCount = 0
     try fill(UnsafeMutableRawBufferPointer(start: memory, count: count))
   }
 
+  /// Takes memory that several processes see, and fills it on one of them.
+  ///
+  /// - Parameters:
+  ///   - memory: ``pendingByteCount`` bytes.
+  ///   - owner: What must live as long as the memory is used.
+  ///   - fills: Whether this process is the one that fills it.
+  /// - Throws: What filling it throws.
+  func load(
+    into memory: UnsafeMutableRawBufferPointer, owner: AnyObject, fills: Bool
+  ) throws(DataError) {
+    precondition(
+      memory.count >= pendingByteCount,
+      "\(memory.count) bytes cannot hold \(pendingByteCount)")
+    bytes = UnsafeRawBufferPointer(rebasing: memory[..<pendingByteCount])
+    self.owner = owner
+    let count = pendingByteCount
+    pendingByteCount = 0
+    if fills { try fill(UnsafeMutableRawBufferPointer(rebasing: memory[..<count])) }
+  }
+
   deinit {
-    if let start = bytes.baseAddress {
+    if owner == nil, let start = bytes.baseAddress {
       munmap(UnsafeMutableRawPointer(mutating: start), max(bytes.count, 1))
     }
   }
@@ -73,45 +111,5 @@ public final class ByteStorage: @unchecked Sendable {
     let code = errno
     if code == ENOENT || code == ENOTDIR { return .missing(path: path) }
     return .unreadable(path: path, reason: String(cString: strerror(code)))
-  }
-}
-
-/// Inflates a gzip file piece by piece, so that a small file that inflates to a huge one costs no
-/// more than what its header promises.
-struct GzipReader: ~Copyable {
-  private let path: String
-  private let file: gzFile
-
-  init(path: String) throws(DataError) {
-    guard let file = gzopen(path, "rbe") else { throw ByteStorage.systemError(path) }
-    gzbuffer(file, 1 << 18)
-    self.file = file
-    self.path = path
-  }
-
-  deinit {
-    gzclose(file)
-  }
-
-  /// Fills the memory as far as the file goes, and returns how many bytes that was.
-  func read(into memory: UnsafeMutableRawBufferPointer) throws(DataError) -> Int {
-    var filled = 0
-    while filled < memory.count {
-      let wanted = min(1 << 22, memory.count - filled)
-      let got = Int(gzread(file, memory.baseAddress.map { $0 + filled }, UInt32(wanted)))
-      if got < 0 { throw failure() }
-      filled += got
-      if got < wanted { break }
-    }
-    // A stream that is cut short ends without an error from gzread.
-    var code: Int32 = 0
-    _ = gzerror(file, &code)
-    if code == Z_BUF_ERROR || code == Z_DATA_ERROR { throw failure() }
-    return filled
-  }
-
-  private func failure() -> DataError {
-    var code: Int32 = 0
-    return .damagedGzip(path: path, reason: gzerror(file, &code).map { String(cString: $0) } ?? "")
   }
 }

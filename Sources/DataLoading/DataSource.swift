@@ -19,7 +19,7 @@ public struct DataSource: Sendable {
 
   private static let fashionFolder = "/usr/share/datasets/fashion-mnist"
 
-  /// Finds and opens the data.
+  /// Finds and opens the data; arrays that cannot be mapped have yet to be loaded.
   ///
   /// - Parameters:
   ///   - name: A file (NPY or IDX, gzipped or not), a folder (MNIST's four files, or `train.npy`
@@ -29,7 +29,7 @@ public struct DataSource: Sendable {
   /// - Throws: ``DataError`` with what is wrong.
   public init(name: String, testPath: String? = nil) throws(DataError) {
     let given: NumericArray? =
-      if let testPath { try NumericArray(path: testPath) } else { nil }
+      if let testPath { try NumericArray(opening: testPath) } else { nil }
     let found = try Self.find(name)
     train = found.train
     test = given ?? found.test
@@ -49,7 +49,7 @@ public struct DataSource: Sendable {
     var status = stat()
     if stat(name, &status) == 0 {
       if status.st_mode & S_IFMT == S_IFDIR { return try openFolder(name) }
-      return DataSource(train: try NumericArray(path: name), test: nil, knownScale: nil)
+      return DataSource(train: try NumericArray(opening: name), test: nil, knownScale: nil)
     }
     switch name {
     case "digits":
@@ -76,7 +76,7 @@ public struct DataSource: Sendable {
     func open(_ names: [String]) throws(DataError) -> NumericArray? {
       for name in names.flatMap({ [$0, $0 + ".gz"] }) {
         let path = folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
-        if access(path, F_OK) == 0 { return try NumericArray(path: path) }
+        if access(path, F_OK) == 0 { return try NumericArray(opening: path) }
       }
       return nil
     }

@@ -13,6 +13,8 @@ public struct NumericArray: Sendable {
   let isBigEndian: Bool
   private let storage: ByteStorage
   private let dataOffset: Int
+  /// What a gzipped file says of its contents, for comparing files before they are loaded.
+  public let checksum: [UInt8]
 
   /// How many examples.
   public var exampleCount: Int { shape[0] }
@@ -24,19 +26,21 @@ public struct NumericArray: Sendable {
   var rowByteCount: Int { width * type.byteCount }
   /// The elements' bytes.
   public var bytes: UnsafeRawBufferPointer {
+    precondition(storage.pendingByteCount == 0, "The elements of '\(path)' have not been loaded")
     let count = exampleCount * rowByteCount
     return UnsafeRawBufferPointer(rebasing: storage.bytes[dataOffset..<dataOffset + count])
   }
 
-  /// Opens a file: NPY or IDX, gzipped or not.
+  /// Opens a file: NPY or IDX, gzipped or not, and reads its header.
   ///
-  /// What is neither gzipped nor in Fortran order is mapped, so that opening reads next to nothing.
+  /// What is neither gzipped nor in Fortran order is mapped, so that opening reads next to nothing;
+  /// the elements of others are there once they have been loaded.
   ///
   /// - Throws: ``DataError`` with what is wrong.
-  public init(path: String) throws(DataError) {
+  init(opening path: String) throws(DataError) {
     let mapped = try ByteStorage(mapping: path)
     if mapped.bytes.starts(with: [0x1f, 0x8b]) {
-      self = try Self.inflate(path)
+      self = try Self.openGzip(path, mapped)
       return
     }
     let header = try ArrayHeader(parsing: mapped.bytes, path: path)
@@ -44,38 +48,69 @@ public struct NumericArray: Sendable {
     if mapped.bytes.count != promised {
       throw .wrongSize(path: path, actual: mapped.bytes.count, promised: promised)
     }
-    try self.init(path: path, header: header, storage: mapped)
+    try self.init(path: path, header: header, storage: mapped, checksum: [])
+  }
+
+  /// Opens a file and loads its elements.
+  ///
+  /// - Throws: ``DataError`` with what is wrong.
+  public init(path: String) throws(DataError) {
+    try self.init(opening: path)
+    try load()
   }
 
   /// Reads the bytes of a file that is part of the program.
   ///
   /// - Throws: ``DataError`` with what is wrong.
   init(name: String, contents: [UInt8]) throws(DataError) {
-    let storage = try ByteStorage(count: contents.count, path: name) {
-      $0.copyBytes(from: contents)
-    }
+    let storage = ByteStorage(count: contents.count, path: name) { $0.copyBytes(from: contents) }
+    try storage.load()
     let header = try ArrayHeader(parsing: storage.bytes, path: name)
-    try self.init(path: name, header: header, storage: storage)
+    try self.init(path: name, header: header, storage: storage, checksum: [])
   }
 
-  // A gzipped file: the header first, and then just as much as it promises.
-  private static func inflate(_ path: String) throws(DataError) -> NumericArray {
+  /// How many bytes have yet to be loaded; 0 for mapped files.
+  public var pendingByteCount: Int { storage.pendingByteCount }
+
+  /// Loads the elements into memory of this process's own, unless that has been done.
+  ///
+  /// - Throws: ``DataError`` with what is wrong.
+  public func load() throws(DataError) { try storage.load() }
+
+  /// Takes the elements from memory that several processes see, having filled it on one of them.
+  ///
+  /// - Parameters:
+  ///   - memory: ``pendingByteCount`` bytes.
+  ///   - owner: What must live as long as the memory is used.
+  ///   - fills: Whether this process is the one that fills it.
+  /// - Throws: ``DataError`` with what is wrong, on the one that fills it.
+  public func load(
+    into memory: UnsafeMutableRawBufferPointer, owner: AnyObject, fills: Bool
+  ) throws(DataError) {
+    try storage.load(into: memory, owner: owner, fills: fills)
+  }
+
+  // A gzipped file: the header now, and later just as much as it promises.
+  private static func openGzip(
+    _ path: String, _ mapped: ByteStorage
+  ) throws(DataError) -> NumericArray {
     var startCount = 0
-    let start = try ByteStorage(count: 1 << 16, path: path) { memory throws(DataError) in
+    let start = ByteStorage(count: 1 << 16, path: path) { memory throws(DataError) in
       startCount = try GzipReader(path: path).read(into: memory)
     }
+    try start.load()
     let header = try withExtendedLifetime(start) { () throws(DataError) in
       try ArrayHeader(
         parsing: UnsafeRawBufferPointer(rebasing: start.bytes[..<startCount]), path: path)
     }
     try check(header, path: path)
-    let promised = header.dataOffset + header.dataByteCount
     // Room for one byte more than promised shows that there is more.
-    let storage = try ByteStorage(count: promised + 1, path: path) { memory throws(DataError) in
-      let count = try GzipReader(path: path).read(into: memory)
-      if count != promised { throw .wrongSize(path: path, actual: count, promised: promised) }
-    }
-    return try NumericArray(path: path, header: header, storage: storage)
+    let storage = ByteStorage(
+      count: header.dataOffset + header.dataByteCount + 1, path: path
+    ) { memory throws(DataError) in try inflateFile(path, into: memory) }
+    // The last member's checksum and size.
+    return try NumericArray(
+      path: path, header: header, storage: storage, checksum: Array(mapped.bytes.suffix(8)))
   }
 
   // What the header says must be examples, before anything is read or made for them.
@@ -87,14 +122,17 @@ public struct NumericArray: Sendable {
     }
   }
 
-  private init(path: String, header: ArrayHeader, storage: ByteStorage) throws(DataError) {
+  private init(
+    path: String, header: ArrayHeader, storage: ByteStorage, checksum: [UInt8]
+  ) throws(DataError) {
     try Self.check(header, path: path)
+    self.checksum = checksum
     self.path = path
     shape = header.shape
     type = header.type
     isBigEndian = header.isBigEndian
     if header.isColumnMajor {
-      self.storage = try Self.rowMajorCopy(header, storage, path)
+      self.storage = Self.rowMajorCopy(header, storage, path)
       dataOffset = 0
     } else {
       self.storage = storage
@@ -141,11 +179,12 @@ public struct NumericArray: Sendable {
   // would be strewn over the whole file, so they are brought together once.
   private static func rowMajorCopy(
     _ header: ArrayHeader, _ storage: ByteStorage, _ path: String
-  ) throws(DataError) -> ByteStorage {
+  ) -> ByteStorage {
     let size = header.type.byteCount
     var strides = [size]
     for extent in header.shape.dropLast() { strides.append(strides[strides.count - 1] * extent) }
-    return try ByteStorage(count: header.dataByteCount, path: path) { copy in
+    return ByteStorage(count: header.dataByteCount, path: path) { copy throws(DataError) in
+      try storage.load()
       guard let target = copy.baseAddress, let start = storage.bytes.baseAddress else { return }
       var index = [Int](repeating: 0, count: header.shape.count)
       var source = start + header.dataOffset

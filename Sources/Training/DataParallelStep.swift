@@ -63,9 +63,9 @@ final class DataParallelStep {
       replica.parameters, layout: replica.layout, seed: configuration.seed)
   }
 
-  /// Takes one step. Collective.
+  /// Takes one step.
   ///
-  /// Nothing is allocated here, a few closures aside, once every batch size has been met.
+  /// Collective. Nothing is allocated here, a few closures aside, once every batch size has been met.
   ///
   /// - Parameters:
   ///   - indices: This rank's slice of the global batch.

@@ -158,8 +158,9 @@ public struct DataInspection: Codable, Sendable {
   public init(name: String) throws {
     let source = try DataSource(name: name)
     data = name
-    arrays = [(Split.train, source.train), (.test, source.test)].compactMap { split, array in
+    arrays = try [(Split.train, source.train), (.test, source.test)].compactMap { split, array in
       guard let array else { return nil }
+      try array.load()
       let scan = DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
       return Array(
         path: array.path, split: split.rawValue, type: array.type.rawValue, shape: array.shape,

@@ -35,6 +35,8 @@ public struct PreparedData: Sendable {
     let source = try agreement.onEveryRank {
       try DataSource(name: configuration.data, testPath: configuration.testData)
     }
+    try agreement.requireEqual(Self.form(source))
+    try Self.load([source.train, source.test].compactMap { $0 }, agreement)
     try agreement.requireEqual(Self.fingerprint(source))
     let trainScan = try Self.scan(source.train, agreement)
     let testScan = try source.test.map { try Self.scan($0, agreement) }
@@ -70,6 +72,44 @@ public struct PreparedData: Sendable {
 
   /// The examples of a split.
   public func examples(_ split: Split) -> Examples { split == .train ? train : test }
+
+  // What can be compared before anything is loaded: with memory for a whole node, one rank's file
+  // is read for all of them.
+  private static func form(_ source: DataSource) -> [(name: String, value: String)] {
+    [("training data", source.train), ("test data", source.test)].compactMap { name, array in
+      array.map { (name, "\($0.type.rawValue) \($0.shape) \($0.checksum)") }
+    }
+  }
+
+  // What cannot be mapped is loaded once for all ranks of a node; each array by another rank.
+  private static func load(_ arrays: [NumericArray], _ agreement: Agreement) throws {
+    let communicator = agreement.communicator
+    let pending = arrays.filter { $0.pendingByteCount > 0 }
+    if pending.isEmpty { return }
+    if communicator.worldSize == 1 {
+      return try agreement.onEveryRank { for array in pending { try array.load() } }
+    }
+    let shared = try pending.enumerated().map { index, array in
+      let loader = index % communicator.nodeSize
+      let memory = try communicator.shareMemory(
+        byteCount: communicator.nodeRank == loader ? array.pendingByteCount : 0)
+      return (array: array, loader: loader, memory: memory)
+    }
+    try agreement.onEveryRank {
+      for (array, loader, memory) in shared {
+        guard let memory else {
+          try array.load()
+          continue
+        }
+        try array.load(
+          into: UnsafeMutableRawBufferPointer(
+            start: memory.segments[loader], count: array.pendingByteCount),
+          owner: memory, fills: communicator.nodeRank == loader)
+        memory.publish()
+      }
+    }
+    for (_, _, memory) in shared { memory?.publish() }
+  }
 
   // Each rank scans a part, so two files that differ could pass for one. A few rows that every rank
   // reads show that.

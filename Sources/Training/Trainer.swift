@@ -46,7 +46,9 @@ public final class Trainer {
         examplesPerThread: (batch + threadCount - 1) / threadCount, threadCount: threadCount))
   }
 
-  /// Allocates everything that a step needs. Collective.
+  /// Allocates everything that a step needs.
+  ///
+  /// Collective.
   ///
   /// - Parameters:
   ///   - configuration: The settings, validated.
@@ -103,7 +105,7 @@ public final class Trainer {
       try agreement.onRoot {
         try folder.checkpoints.pointLinks(latest: progress.step, best: progress.bestStep)
       }
-      observer?.didFinish(saved.progress, runPath: folder.path, alreadyComplete: true)
+      observer?.didFinish(saved.progress, runPath: folder.path, performance: nil)
       return
     }
     try agreement.onRoot {
@@ -125,10 +127,14 @@ public final class Trainer {
         configuration: configuration, runPath: folder.path, data: data,
         parameterCount: replica.layout.parameterCount, worldSize: communicator.worldSize,
         threadCount: threads, totalSteps: totalSteps, stepsPerEpoch: sampler.stepsPerEpoch,
-        resumed: saved?.progress))
+        resumed: saved?.progress,
+        relativeProductTime: configuration.precision == .f32
+          ? 1 : try Processors.relativeProductTime(configuration.precision)))
     while progress.step < totalSteps { try trainEpoch() }
     try record(MetricsEvent(end: progress, wallSeconds: clock.wallSeconds))
-    observer?.didFinish(progress, runPath: folder.path, alreadyComplete: false)
+    let performance = Performance(
+      times: stepper.times, productSeconds: try productSeconds())
+    observer?.didFinish(progress, runPath: folder.path, performance: performance)
   }
 
   private func restore(_ saved: SavedModel) throws {
@@ -184,6 +190,20 @@ public final class Trainer {
     progress.examplesSeen += elbo.exampleCount
     progress.epochELBO += elbo
     clock.exampleCount += elbo.exampleCount
+  }
+
+  // What a step's products alone take, all ranks at it together, in a few tenths of a second.
+  private func productSeconds() throws -> Double {
+    let indices = sampler.batch(
+      step: 0, rank: communicator.rank, worldSize: communicator.worldSize
+    ).map { UInt32($0) }
+    try communicator.barrier()
+    let start = ContinuousClock.now
+    var seconds: [Double] = []
+    while seconds.count < 20 && start.secondsUntilNow < 0.2 {
+      seconds.append(try indices.withUnsafeBufferPointer { try stepper.productSeconds($0) })
+    }
+    return Benchmark.median(seconds)
   }
 
   private func finishEpoch() throws {

@@ -20,6 +20,8 @@ public struct RunSummary: Sendable {
   public let stepsPerEpoch: Int
   /// Where the run goes on; nil for a new one.
   public let resumed: TrainingProgress?
+  /// How long products take in the run's number format, against `f32`.
+  public let relativeProductTime: Double
 }
 
 /// Whoever tells people how a run goes.
@@ -34,6 +36,14 @@ public protocol TrainingObserver: AnyObject {
   func didStep(_ progress: TrainingProgress)
   /// An event went into `metrics.jsonl`.
   func didRecord(_ event: MetricsEvent)
-  /// The run is over; `alreadyComplete` if there was nothing left to do.
-  func didFinish(_ progress: TrainingProgress, runPath: String, alreadyComplete: Bool)
+  /// The run is over; `performance` is nil if there was nothing left to do.
+  func didFinish(_ progress: TrainingProgress, runPath: String, performance: Performance?)
+}
+
+/// Where the time of a run's steps went.
+public struct Performance: Sendable {
+  /// The times of all steps.
+  public let times: StepTimes
+  /// How long a step's matrix products alone take here, seconds.
+  public let productSeconds: Double
 }

@@ -58,6 +58,12 @@ final class TerminalReporter: TrainingObserver {
       \(rankText(run.worldSize)) of \(threadText(run.threadCount)), batches of \(grouped(settings.globalBatchSize)), \
       \(grouped(run.totalSteps)) steps, results in \(run.runPath)
       """)
+    if run.relativeProductTime > 1.1 {
+      say(
+        String(
+          format: "Note: on this processor, %@ products take %.1f times as long as f32 ones",
+          settings.precision.rawValue, run.relativeProductTime))
+    }
     if let resumed = run.resumed {
       say("Going on after step \(grouped(resumed.step))")
     }
@@ -105,9 +111,9 @@ final class TerminalReporter: TrainingObserver {
     self.train = nil
   }
 
-  func didFinish(_ progress: TrainingProgress, runPath: String, alreadyComplete: Bool) {
+  func didFinish(_ progress: TrainingProgress, runPath: String, performance: Performance?) {
     draw("")
-    if alreadyComplete {
+    guard let performance else {
       say(
         "The run in \(runPath) is complete at step \(grouped(progress.step));"
           + " more --epochs or --steps extend it")
@@ -117,9 +123,30 @@ final class TerminalReporter: TrainingObserver {
     let latest = latestTest?.elbo.map { String(format: "%.3f", $0) } ?? best
     say(
       """
+      \(Self.text(performance))
       Done: test ELBO \(latest) nats per example after \(grouped(progress.step)) steps (best \(best))
       Checkpoints are in \(runPath)/checkpoints; next: vae-dist evaluate \(runPath)
       """)
+  }
+
+  // The short form of the table that `benchmark` prints.
+  private static func text(_ performance: Performance) -> String {
+    let times = performance.times
+    func share(_ seconds: Double) -> String {
+      String(format: "%.0f%%", 100 * seconds / max(times.total, 1e-9))
+    }
+    let step = times.total / Double(max(times.stepCount, 1))
+    var parts = [
+      "data \(share(times.data))", "forward \(share(times.forward))",
+      "backward \(share(times.backward))", "optimizer \(share(times.optimizer))",
+    ]
+    if times.allReduceExposed + times.allReduceHidden > 0.001 * times.total {
+      parts.append(
+        "all-reduce \(share(times.allReduceExposed)) (and \(share(times.allReduceHidden)) hidden)")
+    }
+    return String(format: "Steps took %.2f ms: ", 1000 * step) + parts.joined(separator: ", ")
+      + "; \(share(performance.productSeconds * Double(times.stepCount))) of the rate that the"
+      + " matrix products alone would allow"
   }
 
   // Replaces the line that the bar is on.

@@ -83,6 +83,38 @@ import Testing
     #expect(Self.rows(try NumericArray(path: path)) == [expected])
   }
 
+  @Test func memoryOfOthersIsFilledByOneOfThem() throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write(Self.idx(0x08, [2, 3], [1, 2, 3, 4, 5, 6]), to: "x")
+    _ = try Launch.run(["gzip", path], seconds: 10)
+    let source = try DataSource(name: path + ".gz")
+    let count = source.train.pendingByteCount
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
+    defer { memory.deallocate() }
+    final class Owner {}
+    let owner = Owner()
+    try source.train.load(into: memory, owner: owner, fills: true)
+    let other = try DataSource(name: path + ".gz")
+    try other.train.load(into: memory, owner: owner, fills: false)
+    for array in [source.train, other.train] {
+      #expect(Self.rows(array) == [[1, 2, 3], [4, 5, 6]])
+      let start = try #require(memory.baseAddress)
+      #expect(array.bytes.baseAddress.map { $0 - UnsafeRawPointer(start) } == 16 - 4)
+    }
+  }
+
+  @Test func membersOfAGzipFileFollowEachOther() throws {
+    let folder = try TemporaryFolder()
+    let whole = Self.idx(0x08, [2, 3], [1, 2, 3, 4, 5, 6])
+    let paths = try [
+      folder.write(Array(whole[..<15]), to: "a"), folder.write(Array(whole[15...]), to: "b"),
+    ]
+    for path in paths { _ = try Launch.run(["gzip", path], seconds: 10) }
+    let joined = try paths.flatMap { try contents($0 + ".gz") }
+    let array = try NumericArray(path: try folder.write(joined, to: "joined"))
+    #expect(Self.rows(array) == [[1, 2, 3], [4, 5, 6]])
+  }
+
   @Test func gzippedFilesAreRecognisedByTheirBytes() throws {
     let folder = try TemporaryFolder()
     let path = try folder.write(
@@ -111,6 +143,9 @@ import Testing
     _ = try Launch.run(["gzip", test], seconds: 10)
     let source = try DataSource(name: folder.path)
     #expect(Self.rows(source.train) == [[1, 2], [3, 4]])
-    #expect(try Self.rows(#require(source.test)) == [[5, 6]])
+    let tests = try #require(source.test)
+    #expect(tests.pendingByteCount > 0)
+    try tests.load()
+    #expect(Self.rows(tests) == [[5, 6]])
   }
 }

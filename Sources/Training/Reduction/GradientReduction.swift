@@ -31,6 +31,7 @@ protocol GradientReduction: AnyObject {
   ///   - times: Where the time is noted.
   ///   - update: Updates a range of ``parameters`` by the sum of some gradients; called on several
   ///     threads at once.
+  /// - Throws: A `CollectiveError`.
   func update(
     _ times: inout StepTimes, _ update: (Range<Int>, [FloatBuffer]) -> Void) throws
   /// Adds up this rank's gradients over all ranks and leaves the sum in the first of them: the

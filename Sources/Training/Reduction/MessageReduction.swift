@@ -44,6 +44,7 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   ///   - stateCount: How many buffers the optimizer keeps.
   ///   - team: This rank's threads.
   ///   - communicator: The ranks. Collective, since the size of a bucket may be measured.
+  /// - Throws: A `CollectiveError`.
   init(
     _ method: AllReduceMethod, _ configuration: TrainingConfiguration, bufferCount: Int,
     stateCount: Int, team: WorkerTeam, communicator: any Communicator
