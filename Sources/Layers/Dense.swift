@@ -117,6 +117,11 @@ public final class Dense {
     columnSums(of: gradient, into: parameterGradient.base + biases)
     let products = products(precision)
     products.begin(gradient)
+    // While nobody waits for the weights' gradient: the weights are still near from the forward.
+    if progress == nil, let inputGradient {
+      try products.inputGradient(
+        gradient, weights: weightMatrix(in: parameters), into: inputGradient)
+    }
     // From the last rows to the first; the biases, which lie behind them, go with the last. Parts
     // begin at multiples of 16 rows, and so at cache lines.
     let rowsOfPart =
@@ -134,10 +139,10 @@ public final class Dense {
       progress?.didComplete(weights + start * outputs..<rangeEnd)
       end = start
     }
-    if let inputGradient {
+    if let progress, let inputGradient {
       try products.inputGradient(
         gradient, weights: weightMatrix(in: parameters), into: inputGradient)
-      progress?.didComplete(nil)
+      progress.didComplete(nil)
     }
   }
 
@@ -154,11 +159,11 @@ public final class Dense {
     let products = products(precision)
     try products.forward(input, weights: weights, bias: parameters.base + biases, into: output)
     products.begin(gradient)
-    try products.weightGradient(
-      input, gradient, rows: 0..<inputs, into: weightMatrix(in: parameterGradient))
     if let inputGradient {
       try products.inputGradient(gradient, weights: weights, into: inputGradient)
     }
+    try products.weightGradient(
+      input, gradient, rows: 0..<inputs, into: weightMatrix(in: parameterGradient))
   }
 
   private func products(_ precision: Precision) -> any DenseProducts {
