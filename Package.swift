@@ -90,8 +90,12 @@ let package = Package(
       path: "Tests/TestSupport"),
     .executableTarget(
       name: "rank-program", dependencies: ["Collectives"], path: "Tests/RankProgram"),
+    .target(
+      name: "VectorMathProbe", path: "Tests/VectorMathProbe",
+      cSettings: cSettings + [.headerSearchPath("../../Sources/CKernels")]),
     .testTarget(
-      name: "TensorKernelsTests", dependencies: ["TensorKernels", "CKernels", "TestSupport"]),
+      name: "TensorKernelsTests",
+      dependencies: ["TensorKernels", "CKernels", "VectorMathProbe", "TestSupport"]),
     .testTarget(
       name: "CollectivesTests", dependencies: ["Collectives", "rank-program", "TestSupport"]),
     .testTarget(name: "LayersTests", dependencies: ["Layers", "TensorKernels", "TestSupport"]),

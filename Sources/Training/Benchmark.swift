@@ -90,7 +90,7 @@ public struct Benchmark {
         ? nil
         : BenchmarkReport.AllReduce(
           method: stepper.reduction.method.rawValue, bytes: byteCount,
-          bucketBytes: (stepper.reduction as? MessageReduction)?.bucketBytes,
+          bucketBytes: (stepper.reduction as? MessageReduction)?.reportedBucketBytes,
           milliseconds: 1000 * allReduceSeconds,
           mpiMilliseconds: 1000 * Self.median(plainAllReduces),
           busGigabytesPerSecond: 2 * (size - 1) / size * Double(byteCount) / allReduceSeconds

@@ -7,7 +7,9 @@ import Testing
   @Test func helpNamesEveryCommandAndStatus() throws {
     let outcome = try Launch.alone("vae-dist", ["--help"])
     #expect(outcome.status == 0)
-    for word in ["train", "evaluate", "inspect", "EXIT STATUS", "78  ranks", "mpirun -np 4"] {
+    for word in [
+      "train", "evaluate", "inspect", "benchmark", "EXIT STATUS", "78  ranks", "mpirun -np 4",
+    ] {
       #expect(outcome.output.contains(word), "\(word)")
     }
     #expect(try Launch.alone("vae-dist", []).output.contains("USAGE: vae-dist"))
@@ -37,6 +39,19 @@ import Testing
     (
       "no such data", ["train", "--data", "minst"], 66,
       "Error: 'minst' is neither a file, a folder nor a known data set"
+    ),
+    (
+      "messages in shared memory",
+      ["train", "--all-reduce", "shared-memory", "--all-reduce-precision", "bf16"], 64,
+      "Error: --all-reduce-precision is bf16; it must be f32 with --all-reduce shared-memory"
+    ),
+    (
+      "no bucket", ["train", "--bucket-bytes", "0"], 64,
+      "Error: --bucket-bytes is 0; it must be at least 1"
+    ),
+    (
+      "no rounds", ["benchmark", "--rounds", "0"], 64,
+      "Error: --rounds is 0; it must be from 1 to 100000"
     ),
     ("no such file", ["train", "--data", "x/y.npy"], 66, "Error: 'x/y.npy' does not exist"),
     (

@@ -45,6 +45,76 @@ import Training
         == contents(folder.path("np1/checkpoints/latest")))
   }
 
+  // Clipping, so that the norm of the sum is needed too; a size that cuts layers into many buckets;
+  // and threads, which must have added up their part before it leaves.
+  @Test(arguments: [
+    ["--all-reduce", "shared-memory"], ["--all-reduce", "shared-memory", "--threads", "2"],
+    ["--all-reduce", "overlapped"], ["--all-reduce", "overlapped", "--bucket-bytes", "1"],
+    ["--all-reduce", "overlapped", "--bucket-bytes", "4000", "--threads", "2"],
+    ["--all-reduce", "blocking"], ["--all-reduce", "blocking", "--threads", "2"],
+  ])
+  func everyWayOfAddingGradientsGivesTheSameCurve(_ flags: [String]) throws {
+    let folder = try TemporaryFolder()
+    for clipping in [[], ["--clip-gradient-norm", "30"]] {
+      let name = clipping.isEmpty ? "free" : "clipped"
+      let common = Array(Self.arguments.dropLast()) + clipping
+      let local = try Launch.alone("vae-dist", common + ["--run", folder.path("local-\(name)")])
+      #expect(local.status == 0, "\(local.errors)")
+      let run = folder.path(name)
+      let outcome = try Launch.ranks(3, "vae-dist", common + flags + ["--run", run])
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let one = try Self.events(folder.path("local-\(name)"), "evaluate")
+      let many = try Self.events(run, "evaluate")
+      #expect(many.count == 3)
+      for (a, b) in zip(one, many) {
+        #expect(try abs(#require(a.elbo) - #require(b.elbo)) < 1e-5 * abs(#require(a.elbo)))
+      }
+    }
+  }
+
+  @Test(arguments: ["overlapped", "blocking"])
+  func gradientsInBFloat16ChangeTheCurveALittle(_ method: String) throws {
+    let folder = try TemporaryFolder()
+    let local = try Launch.alone("vae-dist", Self.arguments + [folder.path("local")])
+    #expect(local.status == 0, "\(local.errors)")
+    let run = folder.path("run")
+    let flags = [
+      "--all-reduce", method, "--all-reduce-precision", "bf16", "--bucket-bytes", "4000",
+    ]
+    let outcome = try Launch.ranks(
+      3, "vae-dist", Array(Self.arguments.dropLast()) + flags + ["--run", run])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let one = try Self.events(folder.path("local"), "evaluate")
+    let many = try Self.events(run, "evaluate")
+    for (a, b) in zip(one, many) {
+      // Gradients that are wrong by 2⁻⁹ each: seen is 10⁻³ of the ELBO, and not nothing.
+      let difference = try abs(#require(a.elbo) - #require(b.elbo))
+      #expect(difference < 1e-2 * abs(try #require(a.elbo)))
+      #expect(difference > 0)
+    }
+  }
+
+  // A rank alone, ranks that share memory and ranks that send messages leave the same state behind.
+  @Test func resumeAcrossWaysOfAddingGradients() throws {
+    let folder = try TemporaryFolder()
+    let whole = try Launch.alone("vae-dist", Self.arguments + [folder.path("whole")])
+    #expect(whole.status == 0, "\(whole.errors)")
+    let run = folder.path("run")
+    let start = ["train", "--steps", "20"] + Self.arguments[3...] + [run]
+    #expect(try Launch.ranks(2, "vae-dist", start).status == 0)
+    let goOn = ["train", "--run", run, "--resume", "--steps"]
+    #expect(
+      try Launch.ranks(3, "vae-dist", goOn + ["35", "--all-reduce", "overlapped"]).status == 0)
+    #expect(try Launch.alone("vae-dist", goOn + ["42", "--threads", "2"]).status == 0)
+    #expect(
+      try Launch.ranks(3, "vae-dist", goOn + ["51", "--all-reduce", "shared-memory"]).status == 0)
+    let (a, b) = (
+      try Self.events(folder.path("whole"), "evaluate"), try Self.events(run, "evaluate")
+    )
+    let (last, other) = (try #require(a.last?.elbo), try #require(b.last?.elbo))
+    #expect(abs(last - other) < 1e-5 * abs(last))
+  }
+
   @Test func resumeOnAnotherNumberOfRanks() throws {
     let folder = try TemporaryFolder()
     let whole = try Launch.alone("vae-dist", Self.arguments + [folder.path("whole")])

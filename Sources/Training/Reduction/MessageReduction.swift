@@ -20,6 +20,9 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   /// Bytes of gradient that leave together.
   let bucketBytes: Int
 
+  /// The same for reports; nil if everything leaves at once.
+  var reportedBucketBytes: Int? { method == .overlapped ? bucketBytes : nil }
+
   private let communicator: any Communicator
   private let team: WorkerTeam
   private let rounded: UnsafeMutableBufferPointer<UInt16>?  // [buffer count], bfloat16

@@ -1,0 +1,12 @@
+#include "VectorMathProbe.h"
+#include "vector_math.h"
+
+VD_DISPATCHED
+void vd_probe_exp(size_t count, const float *inputs, float *outputs) {
+  for (size_t i = 0; i < count; i++) outputs[i] = vd_exp(inputs[i]);
+}
+
+VD_DISPATCHED
+void vd_probe_log1p_unit(size_t count, const float *inputs, float *outputs) {
+  for (size_t i = 0; i < count; i++) outputs[i] = vd_log1p_unit(inputs[i]);
+}
