@@ -23,7 +23,8 @@ import VectorMathProbe
     var worst = (ulps: 0.0, at: Float.nan)
     for (input, output) in zip(inputs, outputs) {
       let exact = reference(Double(input))
-      let error = abs(Double(output) - exact) / Double(Float(exact).ulp)
+      // In double, since other tests make their threads treat small floats as zero.
+      let error = abs(Double(output) - exact) / (exact.magnitude.binade * 0x1p-23)
       if !(error <= worst.ulps) { worst = (error, input) }
     }
     return worst
