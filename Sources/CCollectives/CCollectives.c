@@ -1,8 +1,16 @@
+#define _GNU_SOURCE
 #include "CCollectives.h"
 
 #include <mpi.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
 
 // One call moves at most this many elements: MPI 3's counts are int.
 static const size_t largest_call = (size_t)1 << 30;
@@ -269,27 +277,65 @@ int vd_mpi_wait_sum(vd_mpi_sum *sum) {
   return code;
 }
 
-int vd_mpi_share_memory(size_t byte_count, void **window, void **segments) {
-  MPI_Info hints;
-  int code = MPI_Info_create(&hints);
-  if (code != MPI_SUCCESS) return code;
-  // Each segment on pages of its own, near the rank that it belongs to.
-  MPI_Info_set(hints, "alloc_shared_noncontig", "true");
-  MPI_Win *made = malloc(sizeof *made);
-  void *own = NULL;
-  code = made ? MPI_Win_allocate_shared((MPI_Aint)byte_count, 1, hints, node, &own, made)
-              : MPI_ERR_NO_MEM;
-  MPI_Info_free(&hints);
-  int size = 0;
-  if (code == MPI_SUCCESS) code = MPI_Comm_size(node, &size);
-  for (int rank = 0; rank < size && code == MPI_SUCCESS; rank++) {
-    MPI_Aint bytes = 0;
-    int unit = 0;
-    code = MPI_Win_shared_query(*made, rank, &bytes, &unit, &segments[rank]);
-  }
-  if (code == MPI_SUCCESS) code = MPI_Win_lock_all(MPI_MODE_NOCHECK, *made);
-  *window = made;
-  return code;
+#if defined(__linux__)
+// Memory without a name, which lives as long as somebody maps it. Unlike /dev/shm, and so unlike
+// MPI_Win_allocate_shared, it is not limited to what a container is given there.
+static void *map_new(size_t byte_count, int *descriptor) {
+  *descriptor = memfd_create("vae-dist", MFD_CLOEXEC);
+  if (*descriptor < 0 || ftruncate(*descriptor, (off_t)byte_count) != 0) return NULL;
+  void *memory = mmap(NULL, byte_count, PROT_READ | PROT_WRITE, MAP_SHARED, *descriptor, 0);
+  return memory == MAP_FAILED ? NULL : memory;
 }
 
-int vd_mpi_synchronize(void *window) { return MPI_Win_sync(*(MPI_Win *)window); }
+static void *map_other(const int64_t *other) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%lld/fd/%lld", (long long)other[0], (long long)other[1]);
+  int descriptor = open(path, O_RDWR | O_CLOEXEC);
+  if (descriptor < 0) return NULL;
+  struct stat status;
+  // In another container the same number may be another process.
+  int is_it = fstat(descriptor, &status) == 0 && status.st_size == other[2] &&
+              (int64_t)status.st_ino == other[3];
+  void *memory = is_it ? mmap(NULL, (size_t)other[2], PROT_READ | PROT_WRITE, MAP_SHARED,
+                              descriptor, 0)
+                       : MAP_FAILED;
+  close(descriptor);
+  return memory == MAP_FAILED ? NULL : memory;
+}
+
+int vd_mpi_share_memory(size_t byte_count, void **segments, size_t *byte_counts) {
+  int rank = 0, size = 0, descriptor = -1;
+  int code = MPI_Comm_rank(node, &rank);
+  if (code == MPI_SUCCESS) code = MPI_Comm_size(node, &size);
+  if (code != MPI_SUCCESS) return code;
+  int64_t(*all)[4] = calloc((size_t)size, sizeof *all);
+  if (!all) return MPI_ERR_NO_MEM;
+  segments[rank] = map_new(byte_count, &descriptor);
+  struct stat status = {0};
+  if (descriptor >= 0) fstat(descriptor, &status);
+  int64_t own[4] = {getpid(), descriptor, (int64_t)byte_count, (int64_t)status.st_ino};
+  // Whatever failed here or there, every rank takes part in both calls.
+  code = MPI_Allgather(own, 4, MPI_INT64_T, all, 4, MPI_INT64_T, node);
+  for (int r = 0; r < size && code == MPI_SUCCESS; r++) {
+    if (r != rank) segments[r] = map_other(all[r]);
+    byte_counts[r] = (size_t)all[r][2];
+  }
+  int last = MPI_Barrier(node);
+  if (descriptor >= 0) close(descriptor);
+  free(all);
+  return code == MPI_SUCCESS ? last : code;
+}
+
+void vd_mpi_unmap(void *segment, size_t byte_count) {
+  if (segment) munmap(segment, byte_count);
+}
+#else
+int vd_mpi_share_memory(size_t byte_count, void **segments, size_t *byte_counts) {
+  (void)byte_count, (void)segments, (void)byte_counts;
+  return MPI_SUCCESS; // and no segments
+}
+
+void vd_mpi_unmap(void *segment, size_t byte_count) { (void)segment, (void)byte_count; }
+#endif
+
+void vd_mpi_synchronize(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

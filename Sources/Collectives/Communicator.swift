@@ -50,10 +50,10 @@ public protocol Communicator: AnyObject, Sendable {
 
   /// Memory that all ranks of the node can read and write, a segment for each.
   ///
-  /// Collective over all ranks. The memory is zero at first and lives until the process ends.
+  /// Collective over all ranks. The memory is zero at first.
   ///
   /// - Parameter byteCount: The size of this rank's own segment.
-  /// - Returns: The segments, or nil if the system has too little shared memory on any node.
+  /// - Returns: The segments, or nil on every rank if some rank's memory cannot be shared.
   /// - Throws: ``CollectiveError`` if the ranks cannot be asked.
   func shareMemory(byteCount: Int) throws(CollectiveError) -> SharedMemory?
 

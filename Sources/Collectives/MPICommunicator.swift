@@ -106,19 +106,17 @@ public final class MPICommunicator: Communicator {
     }
   }
 
-  /// `MPI_Win_allocate_shared`.
+  /// Memory without a name, mapped by all ranks of the node.
   public func shareMemory(byteCount: Int) throws(CollectiveError) -> SharedMemory? {
-    var window: UnsafeMutableRawPointer?
     var segments = [UnsafeMutableRawPointer?](repeating: nil, count: nodeSize)
-    // Open MPI puts a header of its own before the first segment.
-    let code = vd_mpi_share_memory(byteCount + SharedMemory.alignment, &window, &segments)
-    let found = segments.compactMap { $0?.alignedUp(toMultipleOf: SharedMemory.alignment) }
-    let isHere = code == 0 && found.count == nodeSize
-    if try allGather([isHere ? 1 : 0]).contains([0]) { return nil }
-    return SharedMemory(segments: found) {
-      let code = vd_mpi_synchronize(window)
-      precondition(code == 0, "MPI cannot order memory (error \(code))")
-    }
+    var byteCounts = [Int](repeating: 0, count: nodeSize)
+    let code = vd_mpi_share_memory(max(byteCount, 1), &segments, &byteCounts)
+    let mapped = Array(zip(segments, byteCounts))
+    let memory = SharedMemory(
+      segments: segments.compactMap { $0 }, synchronize: vd_mpi_synchronize,
+      release: { for (segment, byteCount) in mapped { vd_mpi_unmap(segment, byteCount) } })
+    let isHere = code == 0 && memory.segments.count == nodeSize
+    return try allGather([isHere ? 1 : 0]).contains([0]) ? nil : memory
   }
 
   /// `MPI_Bcast` of bytes.

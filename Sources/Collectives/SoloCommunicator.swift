@@ -41,9 +41,10 @@ public final class SoloCommunicator: Communicator {
   /// Memory of this process, aligned to cache lines.
   public func shareMemory(byteCount: Int) -> SharedMemory? {
     let memory = UnsafeMutableRawPointer.allocate(
-      byteCount: max(byteCount, 1), alignment: SharedMemory.alignment)
+      byteCount: max(byteCount, 1), alignment: Int(getpagesize()))
     memory.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
-    return SharedMemory(segments: [memory]) {}
+    return SharedMemory(
+      segments: [memory], synchronize: {}, release: { memory.deallocate() })
   }
 
   /// Leaves the bytes as they are.

@@ -114,7 +114,7 @@ public struct Benchmark {
     return value
   }
 
-  // Examples a second of rank 0 with the others idle: asleep, so that they leave it the machine.
+  // Examples a second of rank 0 while the others wait for it.
   private func rateOfRootAlone(rounds: Int) throws -> Double {
     var rate = 0.0
     if agreement.communicator.isRoot {

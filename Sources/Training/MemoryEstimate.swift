@@ -1,4 +1,5 @@
 internal import DataLoading
+internal import TensorKernels
 internal import VAEObjective
 
 #if canImport(Glibc)
@@ -26,8 +27,13 @@ enum MemoryEstimate {
     let encoder = hidden + 4 * Double(configuration.latent)
     let decoder = hidden + 3 * Double(configuration.latent) + Double(outputs)
     let rows = Double(max(examplesPerThread, Evaluator.groupSize)) * Double(threadCount)
-    let states = 1 + 2 + Double(threadCount)  // parameters, at most two moments, gradients
-    return 4 * (parameters * states + rows * (encoder + draws * decoder + 2 * Double(inputs)))
+    // Parameters, at most two moments, a gradient a thread, and what other ranks' parts arrive in.
+    let states = 1 + 2 + Double(threadCount) + 1
+    let single =
+      4 * (parameters * states + rows * (encoder + draws * decoder + 2 * Double(inputs)))
+    if configuration.precision == .f32 { return single }
+    // Each thread rounds the weights, and every layer's inputs and gradients, to two bytes.
+    return single + 2 * (Double(threadCount) * parameters + rows * (encoder + draws * decoder))
   }
 
   /// Fails if the bytes cannot be had.

@@ -6,7 +6,7 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   case invalidSetting(name: String, value: String, expected: String)
   /// A model or batch that this machine's memory cannot hold.
   case tooLarge(gigabytes: Double, available: Double)
-  /// Ranks that cannot share memory, or a system with too little of it.
+  /// Ranks that cannot share memory.
   case sharedMemoryUnavailable(nodeSize: Int, worldSize: Int)
   /// A processor without bfloat16 instructions.
   case noBFloat16(processor: String)
@@ -45,7 +45,7 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
       "--all-reduce is shared-memory, but "
         + (nodeSize < worldSize
           ? "only \(nodeSize) of \(worldSize) ranks are on one node"
-          : "the system has too little shared memory (/dev/shm)")
+          : "the system does not let them share memory")
         + "; leave the flag out"
     case .noBFloat16(let processor):
       "--precision is bf16, and this processor (\(processor)) has no bfloat16 instructions"

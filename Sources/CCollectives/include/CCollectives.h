@@ -54,13 +54,17 @@ int vd_mpi_test_sum(vd_mpi_sum *sum, int *is_done);
 /// Returns when the sum is done; moves the others on meanwhile.
 int vd_mpi_wait_sum(vd_mpi_sum *sum);
 
-/// Memory that all ranks of the node see: `segments[i]` is that of the node's rank i, each as long
-/// as its owner asked for. Collective within the node. It lives until MPI ends.
-int vd_mpi_share_memory(size_t byte_count, void **window, void **segments);
+/// Memory that all ranks of the node see: `segments[i]` and `byte_counts[i]` are those of the node's
+/// rank i. Collective within the node. A segment that cannot be had, here or there, is null; the
+/// ranks must ask each other before they use any. Zero at first, and on page boundaries.
+int vd_mpi_share_memory(size_t byte_count, void **segments, size_t *byte_counts);
+
+/// Gives a segment back; the memory is free when every rank has.
+void vd_mpi_unmap(void *segment, size_t byte_count);
 
 /// Makes what this rank wrote visible to the others of the node, and theirs to it, once the ranks
 /// have also waited for each other.
-int vd_mpi_synchronize(void *window);
+void vd_mpi_synchronize(void);
 
 /// Sends the root's bytes to every rank.
 int vd_mpi_broadcast(void *bytes, size_t byte_count, int root);
