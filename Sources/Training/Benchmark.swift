@@ -49,6 +49,8 @@ public struct Benchmark {
     var steps = Steps(configuration, data: data.train, agreement: agreement)
     try steps.take(Self.warmupSteps, with: stepper)
     _ = try steps.productSeconds(Self.warmupSteps, with: stepper)
+    // Before anything is allocated that training does not need.
+    let memory = try largest(Double(Self.peakResidentBytes))
 
     var times: [StepTimes] = []
     var products: [Double] = []
@@ -68,13 +70,12 @@ public struct Benchmark {
       }
     }
     let alone = try communicator.worldSize == 1 ? nil : rateOfRootAlone(rounds: rounds)
-    let memory = try largest(Double(Self.peakResidentBytes))
-
     let milliseconds = Self.milliseconds(times, products: products)
     let batch = min(configuration.globalBatchSize, data.train.count)
     let rate = Double(batch) / milliseconds.step * 1000
     let layout = stepper.replica.layout
-    let byteCount = layout.bufferCount * MemoryLayout<Float>.stride
+    let isRounded = configuration.allReducePrecision == .bf16 && communicator.worldSize > 1
+    let byteCount = layout.bufferCount * (isRounded ? 2 : 4)
     let size = Double(communicator.worldSize)
     let allReduceSeconds = Self.median(allReduces)
     return BenchmarkReport(
@@ -89,13 +90,15 @@ public struct Benchmark {
       allReduce: allReduces.isEmpty
         ? nil
         : BenchmarkReport.AllReduce(
-          method: stepper.reduction.method.rawValue, bytes: byteCount,
+          method: stepper.reduction.method.rawValue,
+          precision: configuration.allReducePrecision.rawValue, bytes: byteCount,
           bucketBytes: (stepper.reduction as? MessageReduction)?.reportedBucketBytes,
           milliseconds: 1000 * allReduceSeconds,
           mpiMilliseconds: 1000 * Self.median(plainAllReduces),
           busGigabytesPerSecond: 2 * (size - 1) / size * Double(byteCount) / allReduceSeconds
             * 1e-9),
-      efficiency: alone.map { rate / (size * $0) }, peakResidentBytes: Int(memory))
+      efficiency: alone.map { rate / (size * $0) }, peakResidentBytes: Int(memory),
+      relativeProductTime: try Processors.relativeProductTime(configuration.precision))
   }
 
   // The slowest rank's time for something that begins on all of them together.

@@ -41,19 +41,22 @@ public struct BenchmarkReport: Codable, Sendable {
   public struct AllReduce: Codable, Sendable {
     /// `shared-memory`, `overlapped` or `blocking`.
     public var method: String
-    /// Bytes of the gradient.
+    /// The number format in which the gradient travels.
+    public var precision: String
+    /// Bytes of the gradient in that format.
     public var bytes: Int
     /// Bytes that leave together, where it is overlapped.
     public var bucketBytes: Int?
     /// How long it takes.
     public var milliseconds: Double
-    /// How long `MPI_Allreduce` takes for the same bytes.
+    /// How long `MPI_Allreduce` takes for the same gradient in `f32`.
     public var mpiMilliseconds: Double
     /// 2 (p − 1) / p · bytes / time, in 10⁹ bytes a second.
     public var busGigabytesPerSecond: Double
 
     enum CodingKeys: String, CodingKey {
       case method
+      case precision
       case bytes
       case bucketBytes = "bucket_bytes"
       case milliseconds
@@ -92,8 +95,10 @@ public struct BenchmarkReport: Codable, Sendable {
   public var allReduce: AllReduce?
   /// Rate ÷ (ranks × the rate of rank 0 alone at the same global batch); absent with one rank.
   public var efficiency: Double?
-  /// The largest resident memory of any rank so far, bytes.
+  /// The largest resident memory of any rank after some steps, bytes; what ranks share counts in each.
   public var peakResidentBytes: Int
+  /// How long products take in this number format, against `f32`.
+  public var relativeProductTime: Double
 
   enum CodingKeys: String, CodingKey {
     case processor
@@ -112,5 +117,6 @@ public struct BenchmarkReport: Codable, Sendable {
     case allReduce = "all_reduce"
     case efficiency
     case peakResidentBytes = "peak_resident_bytes"
+    case relativeProductTime = "relative_product_time"
   }
 }

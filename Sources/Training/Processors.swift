@@ -45,7 +45,7 @@ public enum Processors {
   ///
   /// - Throws: A `KernelError` if oneDNN refuses the product.
   public static func relativeProductTime(_ precision: Precision) throws(KernelError) -> Double {
-    try productSeconds(precision) / productSeconds(.f32)
+    precision == .f32 ? 1 : try productSeconds(precision) / productSeconds(.f32)
   }
 
   private static func productSeconds(_ precision: Precision) throws(KernelError) -> Double {

@@ -128,8 +128,7 @@ public final class Trainer {
         parameterCount: replica.layout.parameterCount, worldSize: communicator.worldSize,
         threadCount: threads, totalSteps: totalSteps, stepsPerEpoch: sampler.stepsPerEpoch,
         resumed: saved?.progress,
-        relativeProductTime: configuration.precision == .f32
-          ? 1 : try Processors.relativeProductTime(configuration.precision)))
+        relativeProductTime: try Processors.relativeProductTime(configuration.precision)))
     while progress.step < totalSteps { try trainEpoch() }
     try record(MetricsEvent(end: progress, wallSeconds: clock.wallSeconds))
     let performance = Performance(

@@ -16,6 +16,12 @@ extension TrainingConfiguration {
     settings.filter { $0.value != "default" }.map { "--\($0.name)=\($0.value)" }
   }
 
+  /// What a run that goes on takes from the run before: all but what depends on the machine.
+  public var flagsToGoOn: [String] {
+    let machine: [CodingKeys] = [.threads, .allReduce, .bucketBytes]
+    return flags.filter { flag in !machine.contains { flag.hasPrefix("--\($0.rawValue)=") } }
+  }
+
   /// The configuration as JSON text, the same for equal configurations.
   var json: String {
     let encoder = JSONEncoder()

@@ -45,7 +45,7 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
       "--all-reduce is shared-memory, but "
         + (nodeSize < worldSize
           ? "only \(nodeSize) of \(worldSize) ranks are on one node"
-          : "the system does not let them share memory")
+          : "the system does not let ranks share memory")
         + "; leave the flag out"
     case .noBFloat16(let processor):
       "--precision is bf16, and this processor (\(processor)) has no bfloat16 instructions"

@@ -19,13 +19,17 @@ struct BenchmarkCommand: RankCommand {
 
   @Option(
     parsing: .unconditional,
-    help: "How often 10 steps and all else are measured; figures are medians. (default: 30)")
+    help: "How often 10 steps and all else are measured; figures are medians.")
   var rounds = 30
 
   @Flag(help: "Print one JSON object.")
   var json = false
 
   func validate() throws {
+    if optimization.epochs != nil || optimization.steps != nil {
+      throw ValidationError(
+        "benchmark trains for --rounds, not for --epochs or --steps; leave them out")
+    }
     if rounds < 1 || rounds > 100_000 {
       throw ValidationError("--rounds is \(rounds); it must be from 1 to 100000")
     }
@@ -86,10 +90,14 @@ struct BenchmarkCommand: RankCommand {
     ]
     if let allReduce = report.allReduce {
       lines.append(
-        "  all-reduce of \(grouped(allReduce.bytes)) bytes, \(allReduce.method):"
+        "  all-reduce of \(grouped(allReduce.bytes)) bytes (\(allReduce.precision)),"
+          + " \(allReduce.method):"
           + String(
-            format: " %.3f ms, bus bandwidth %.2f GB/s; MPI_Allreduce %.3f ms",
+            format: " %.3f ms, bus bandwidth %.2f GB/s; MPI_Allreduce in f32 %.3f ms",
             allReduce.milliseconds, allReduce.busGigabytesPerSecond, allReduce.mpiMilliseconds))
+    }
+    if let note = slownessNote(report.precision, report.relativeProductTime) {
+      lines.append("  \(note)")
     }
     if let efficiency = report.efficiency {
       lines.append(

@@ -58,12 +58,7 @@ final class TerminalReporter: TrainingObserver {
       \(rankText(run.worldSize)) of \(threadText(run.threadCount)), batches of \(grouped(settings.globalBatchSize)), \
       \(grouped(run.totalSteps)) steps, results in \(run.runPath)
       """)
-    if run.relativeProductTime > 1.1 {
-      say(
-        String(
-          format: "Note: on this processor, %@ products take %.1f times as long as f32 ones",
-          settings.precision.rawValue, run.relativeProductTime))
-    }
+    if let note = slownessNote(settings.precision.rawValue, run.relativeProductTime) { say(note) }
     if let resumed = run.resumed {
       say("Going on after step \(grouped(resumed.step))")
     }

@@ -37,7 +37,7 @@ struct TrainCommand: RankCommand {
 
     // The settings of the run that goes on, then the configuration file's, then the flags.
     var configuration = try ranks.onEveryRank {
-      let before = try saved?.configuration.flags ?? Self.flags(of: isResuming ? named : nil)
+      let before = try saved?.configuration.flagsToGoOn ?? Self.flags(of: isResuming ? named : nil)
       let settings = try TrainOptions.parse(Self.join(before, given)).configuration
       try settings.validate(worldSize: communicator.worldSize)
       return settings

@@ -44,6 +44,15 @@ func duration(_ seconds: Double) -> String {
   return "\(whole / 3600)h" + String(format: "%02dm", whole / 60 % 60)
 }
 
+/// What to say of products that are slower than in `f32`; nil if they are not.
+func slownessNote(_ precision: String, _ relativeTime: Double) -> String? {
+  relativeTime <= 1.1
+    ? nil
+    : String(
+      format: "Note: on this processor, %@ products take %.1f times as long as f32 ones",
+      precision, relativeTime)
+}
+
 /// `1 rank` or `4 ranks`.
 func rankText(_ count: Int) -> String { count == 1 ? "1 rank" : "\(count) ranks" }
 

@@ -50,6 +50,10 @@ import Testing
       "Error: --bucket-bytes is 0; it must be at least 1"
     ),
     (
+      "a benchmark of epochs", ["benchmark", "--epochs", "3"], 64,
+      "Error: benchmark trains for --rounds, not for --epochs or --steps"
+    ),
+    (
       "no rounds", ["benchmark", "--rounds", "0"], 64,
       "Error: --rounds is 0; it must be from 1 to 100000"
     ),

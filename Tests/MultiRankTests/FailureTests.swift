@@ -128,4 +128,28 @@ import Testing
     #expect(
       Self.sentences(outcome).first?.hasPrefix("Error: The ELBO is not finite at step ") == true)
   }
+
+  // In process namespaces of their own ranks cannot open each other's memory, and Open MPI's own
+  // shared memory does not work either.
+  static let canSeparateRanks =
+    (try? Launch.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], seconds: 10))?.status
+    == 0
+
+  @Test(.enabled(if: canSeparateRanks)) func ranksThatCannotShareMemorySendMessages() throws {
+    let folder = try TemporaryFolder()
+    func train(_ flags: [String]) throws -> Outcome {
+      try Launch.mpirun(
+        [
+          "--quiet", "--mca", "btl", "tcp,self", "-np", "2", "unshare", "--pid", "--fork",
+          "--mount-proc", Launch.product("vae-dist"), "train", "--steps", "3", "--threads", "1",
+        ] + flags)
+    }
+    let automatic = try train(["--run", folder.path("a")])
+    #expect(automatic.status == 0, "\(automatic.errors)")
+    let asked = try train(["--all-reduce", "shared-memory", "--run", folder.path("b")])
+    #expect(asked.status == 64)
+    #expect(
+      asked.errors.contains(
+        "Error: --all-reduce is shared-memory, but the system does not let ranks share memory"))
+  }
 }
