@@ -212,7 +212,14 @@ final class MessageReduction: GradientReduction, GradientReceiver {
       }
       return body(all, &times)
     }
-    if sentCount == 0 { times.measure(\.allReduceExposed) { send(all) } }
+    if sentCount == 0 {
+      // One sum is at most 2³⁰ elements.
+      times.measure(\.allReduceExposed) {
+        for start in stride(from: 0, to: all.upperBound, by: 1 << 28) {
+          send(start..<min(start + (1 << 28), all.upperBound))
+        }
+      }
+    }
     for index in 0..<sentCount {
       if let failure { throw failure }
       let bucket = buckets[index]
