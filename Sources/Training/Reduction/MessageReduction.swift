@@ -7,8 +7,9 @@ internal import VAEObjective
 /// Overlapped, the gradient leaves in buckets as soon as backward has completed them, from the last
 /// layer to the first, and MPI is asked to move them on between products. Each bucket's parameters
 /// are updated as soon as its sum has arrived, while later ones are still on their way. Blocking,
-/// the whole gradient leaves after the backward, with the faster blocking call. In bfloat16 each rank rounds what it sends,
-/// and every addition on the way is rounded; parameters and optimizer stay in single precision.
+/// the whole gradient leaves after the backward, with the faster blocking call. In bfloat16 each rank
+/// rounds what it sends, and each sum is rounded once; parameters and optimizer stay in single
+/// precision.
 final class MessageReduction: GradientReduction, GradientReceiver {
   let method: AllReduceMethod
   let parameters: FloatBuffer
@@ -25,7 +26,7 @@ final class MessageReduction: GradientReduction, GradientReceiver {
 
   private let communicator: any Communicator
   private let team: WorkerTeam
-  private let rounded: UnsafeMutableBufferPointer<UInt16>?  // [buffer count], bfloat16
+  private let rounded: BFloat16Buffer?  // the gradient as it travels
 
   private struct Bucket {
     let range: Range<Int>
@@ -59,15 +60,10 @@ final class MessageReduction: GradientReduction, GradientReceiver {
     gradients = (0..<team.count).map { _ in FloatBuffer(count: bufferCount) }
     optimizerState = (0..<stateCount).map { _ in FloatBuffer(count: bufferCount) }
     rounded =
-      configuration.allReducePrecision == .bf16 ? .allocate(capacity: bufferCount) : nil
-    rounded?.initialize(repeating: 0)
+      configuration.allReducePrecision == .bf16 ? BFloat16Buffer(count: bufferCount) : nil
     bucketBytes =
       method == .blocking
       ? .max : try configuration.bucketBytes ?? Self.measuredBucketBytes(communicator)
-  }
-
-  deinit {
-    rounded?.deallocate()
   }
 
   /// The size at which the latency of an all-reduce is a tenth of its time.
@@ -112,10 +108,12 @@ final class MessageReduction: GradientReduction, GradientReceiver {
     let isLast = range.lowerBound == 0
     if method == .blocking { return }
     if isLast || open.count >= partElementCount {
+      busySince = busySince ?? .now
       send(open)
       waiting = nil
     }
     progress()
+    if isLast { stopBeingBusy() }
   }
 
   func progress() {
@@ -137,14 +135,9 @@ final class MessageReduction: GradientReduction, GradientReceiver {
 
   private func send(_ range: Range<Int>) {
     guard failure == nil else { return }
-    busySince = busySince ?? .now
     if sentCount == buckets.count { buckets.append(Bucket(range: range, sum: prepareSum(range))) }
     precondition(buckets[sentCount].range == range, "Every step has the same buckets")
-    if let rounded {
-      roundToBFloat16(
-        UnsafeBufferPointer(rebasing: gradients[0].elements[range]),
-        into: UnsafeMutableBufferPointer(rebasing: rounded[range]))
-    }
+    rounded?.round(gradients[0], range)
     do throws(CollectiveError) {
       try buckets[sentCount].sum.start()
     } catch {
@@ -157,7 +150,7 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   private func prepareSum(_ range: Range<Int>) -> any RepeatedSum {
     if let rounded {
       return communicator.prepareSum(
-        ofBFloat16: UnsafeMutableBufferPointer(rebasing: rounded[range]))
+        ofBFloat16: UnsafeMutableBufferPointer(rebasing: rounded.elements[range]))
     }
     return communicator.prepareSum(
       of: UnsafeMutableBufferPointer(rebasing: gradients[0].mutableElements[range]))
@@ -174,7 +167,6 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   func update(
     _ times: inout StepTimes, _ update: (Range<Int>, [FloatBuffer]) -> Void
   ) throws {
-    stopBeingBusy()
     times.allReduceHidden += busySeconds
     func updateParameters(_ range: Range<Int>, _ times: inout StepTimes) {
       times.measure(\.optimizer) {
@@ -228,7 +220,7 @@ final class MessageReduction: GradientReduction, GradientReceiver {
         buckets[index].hasArrived = true
         if let rounded {
           widenBFloat16(
-            UnsafeBufferPointer(rebasing: rounded[bucket.range]),
+            UnsafeBufferPointer(rebasing: rounded.elements[bucket.range]),
             into: UnsafeMutableBufferPointer(rebasing: gradients[0].mutableElements[bucket.range]))
         }
       }
