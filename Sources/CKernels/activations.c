@@ -77,15 +77,15 @@ void vd_kernel_activation_backward(enum vd_kernel_activation activation, float s
 }
 
 VD_DISPATCHED
-void vd_kernel_column_sums(size_t rows, size_t columns, const float *restrict matrix,
-                           float *restrict sums) {
+void vd_kernel_column_sums(size_t rows, size_t columns, size_t stride,
+                           const float *restrict matrix, float *restrict sums) {
   // Strips of 64 columns: their sums stay in registers while the rows go by.
   size_t start = 0;
   for (; start + 64 <= columns; start += 64) {
     float strip[64];
     for (size_t j = 0; j < 64; j++) strip[j] = 0;
     for (size_t i = 0; i < rows; i++) {
-      const float *row = matrix + i * columns + start;
+      const float *row = matrix + i * stride + start;
       for (size_t j = 0; j < 64; j++) strip[j] += row[j];
     }
     for (size_t j = 0; j < 64; j++) sums[start + j] = strip[j];
@@ -93,5 +93,5 @@ void vd_kernel_column_sums(size_t rows, size_t columns, const float *restrict ma
   if (start == columns) return;
   memset(sums + start, 0, (columns - start) * sizeof(float));
   for (size_t i = 0; i < rows; i++)
-    for (size_t j = start; j < columns; j++) sums[j] += matrix[i * columns + j];
+    for (size_t j = start; j < columns; j++) sums[j] += matrix[i * stride + j];
 }

@@ -30,7 +30,8 @@ enum vd_dnnl_activation {
 /// All row-major; a transposed operand is stored [n, m].
 typedef struct {
   int64_t rows, inner, columns;
-  int64_t source_stride; // elements from one stored row of the source to the next
+  // Elements from one stored row to the next.
+  int64_t source_stride, weight_stride, destination_stride;
   int operands_are_bfloat16; // source and weights; all else is float
   int source_is_transposed, weights_are_transposed;
   int has_bias;
@@ -120,12 +121,12 @@ static inline dnnl_status_t vd_dnnl_product_create(dnnl_engine_t engine,
                           what->source_is_transposed);
   if (status) return status;
   status = vd_dnnl_make_layout(&weights, what->operands_are_bfloat16, what->inner, what->columns,
-                               what->weights_are_transposed ? what->inner : what->columns,
-                               what->weights_are_transposed);
+                               what->weight_stride, what->weights_are_transposed);
   if (status) return status;
   status = vd_dnnl_make_layout(&bias, 0, 1, what->columns, what->columns, 0);
   if (status) return status;
-  status = vd_dnnl_make_layout(&destination, 0, what->rows, what->columns, what->columns, 0);
+  status = vd_dnnl_make_layout(&destination, 0, what->rows, what->columns, what->destination_stride,
+                               0);
   if (status) return status;
 
   dnnl_primitive_attr_t attributes = NULL;

@@ -44,21 +44,25 @@ public final class Dense {
   ///   - inputs: Columns of the inputs.
   ///   - outputs: Columns of the outputs.
   ///   - activation: f.
+  ///   - isHidden: Whether only layers read the outputs, so that their rows may lie apart.
   ///   - capacity: The most rows of a batch.
   ///   - precision: The lowest number format that it is asked to multiply in.
   ///   - layout: Grows by weights and biases.
   ///   - plan: Grows by the outputs.
   public init(
     path: String, heads: [String] = [], inputs: Int, outputs: Int, activation: Activation,
-    capacity: Int, precision: Precision, layout: inout ParameterLayout, plan: inout ArenaPlan
+    isHidden: Bool, capacity: Int, precision: Precision, layout: inout ParameterLayout,
+    plan: inout ArenaPlan
   ) {
     self.inputs = inputs
     self.outputs = outputs
     self.activation = activation
     (weights, biases) = layout.addDense(path: path, heads: heads, inputs: inputs, outputs: outputs)
-    outputSlot = plan.reserve(capacity: capacity, columns: outputs)
+    let stride = isHidden ? FloatBuffer.rowStride(columns: outputs) : outputs
+    outputSlot = plan.reserve(capacity: capacity, columns: outputs, stride: stride)
     preactivationSlot =
-      activation.needsInputs ? plan.reserve(capacity: capacity, columns: outputs) : nil
+      activation.needsInputs
+      ? plan.reserve(capacity: capacity, columns: outputs, stride: stride) : nil
     products = SinglePrecisionProducts(inputs: inputs, outputs: outputs, activation: activation)
     roundedProducts =
       precision == .bf16
@@ -124,9 +128,10 @@ public final class Dense {
     }
     // From the last rows to the first; the biases, which lie behind them, go with the last. Parts
     // begin at multiples of 16 rows, and so at cache lines.
+    let stride = weightMatrix(in: parameterGradient).stride
     let rowsOfPart =
       progress.map {
-        max(FloatBuffer.alignmentInElements, $0.partElementCount / outputs)
+        max(FloatBuffer.alignmentInElements, $0.partElementCount / stride)
       } ?? inputs
     var end = inputs
     while end > 0 {
@@ -135,8 +140,8 @@ public final class Dense {
         input, gradient, rows: start..<end,
         into: weightMatrix(in: parameterGradient).rows(start..<end))
       let rangeEnd =
-        end == inputs ? biases + FloatBuffer.roundedUp(outputs) : weights + end * outputs
-      progress?.didComplete(weights + start * outputs..<rangeEnd)
+        end == inputs ? biases + FloatBuffer.roundedUp(outputs) : weights + end * stride
+      progress?.didComplete(weights + start * stride..<rangeEnd)
       end = start
     }
     if let progress, let inputGradient {
@@ -176,6 +181,8 @@ public final class Dense {
 
   // Stored [inputs, outputs]: the transpose of what files show.
   private func weightMatrix(in flat: FloatBuffer) -> MatrixView {
-    flat.matrix(rows: inputs, columns: outputs, offset: weights)
+    flat.matrix(
+      rows: inputs, columns: outputs, offset: weights,
+      stride: ParameterLayout.weightStride(outputs: outputs))
   }
 }

@@ -76,9 +76,9 @@ final class BFloat16Products: DenseProducts {
       .weightGradient, leading: inputs, columns: outputs, precision: .bf16)
     inputProduct = MatrixProduct(
       .inputGradient, leading: outputs, columns: inputs, precision: .bf16)
-    weights = BFloat16Buffer(count: inputs * outputs)
-    input = BFloat16Buffer(count: capacity * inputs)
-    gradient = BFloat16Buffer(count: capacity * outputs)
+    weights = BFloat16Buffer(rows: inputs, columns: outputs)
+    input = BFloat16Buffer(rows: capacity, columns: inputs)
+    gradient = BFloat16Buffer(rows: capacity, columns: outputs)
     self.outputs = outputs
   }
 

@@ -31,15 +31,18 @@ public final class MultilayerPerceptron {
       layers.append(
         Dense(
           path: "\(path).\(index)", inputs: width, outputs: next, activation: activation,
-          capacity: capacity, precision: precision, layout: &layout, plan: &plan))
+          isHidden: true, capacity: capacity, precision: precision, layout: &layout, plan: &plan))
       width = next
     }
     layers.append(
       Dense(
         path: path, heads: heads, inputs: width, outputs: outputs, activation: .identity,
-        capacity: capacity, precision: precision, layout: &layout, plan: &plan))
+        isHidden: false, capacity: capacity, precision: precision, layout: &layout, plan: &plan))
     self.layers = layers
-    gradientSlots = hidden.map { plan.reserve(capacity: capacity, columns: $0) }
+    gradientSlots = hidden.map {
+      plan.reserve(
+        capacity: capacity, columns: $0, stride: FloatBuffer.rowStride(columns: $0))
+    }
   }
 
   /// The last layer's outputs of the latest forward, in the arena.

@@ -50,7 +50,7 @@ public struct ParameterTensor: Sendable, Equatable {
 /// Where each parameter lies in the flat buffers of parameters, gradients and optimizer state.
 ///
 /// The same configuration gives the same layout on every rank. Gaps between tensors (they start at
-/// cache lines) stay zero in every buffer.
+/// cache lines) and between rows of weights stay zero in every buffer.
 public struct ParameterLayout: Sendable, Equatable {
   /// The tensors in the order in which they are used.
   public private(set) var tensors: [ParameterTensor] = []
@@ -68,6 +68,9 @@ public struct ParameterLayout: Sendable, Equatable {
     tensors.map { "\($0.name) \($0.shape)" }.joined(separator: "\n")
   }
 
+  /// Elements between the rows of a weight matrix `[inputs, outputs]`.
+  static func weightStride(outputs: Int) -> Int { FloatBuffer.rowStride(columns: outputs) }
+
   /// Sets aside a fully connected layer, whose outputs may be split into named heads.
   ///
   /// - Parameters:
@@ -80,7 +83,8 @@ public struct ParameterLayout: Sendable, Equatable {
     path: String, heads: [String], inputs: Int, outputs: Int
   ) -> (weights: Int, biases: Int) {
     let weights = bufferCount
-    let biases = weights + FloatBuffer.roundedUp(inputs * outputs)
+    let stride = Self.weightStride(outputs: outputs)
+    let biases = weights + FloatBuffer.roundedUp(inputs * stride)
     bufferCount = biases + FloatBuffer.roundedUp(outputs)
     let paths = heads.isEmpty ? [path] : heads.map { "\(path).\($0)" }
     let part = outputs / paths.count
@@ -89,7 +93,7 @@ public struct ParameterLayout: Sendable, Equatable {
       tensors.append(
         ParameterTensor(
           name: "\(path).weight", shape: [part, inputs], fanIn: inputs, fanOut: part,
-          offset: weights + head * part, strides: [1, outputs]))
+          offset: weights + head * part, strides: [1, stride]))
       tensors.append(
         ParameterTensor(
           name: "\(path).bias", shape: [part], fanIn: inputs, fanOut: part,

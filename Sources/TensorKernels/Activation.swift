@@ -65,26 +65,29 @@ public enum Activation: String, CaseIterable, Sendable, Codable {
 
   /// outputs = f(inputs), for those that ``needsInputs``; the others are applied by the product.
   ///
-  /// - Shape: `inputs` and `outputs` are alike.
+  /// - Shape: `inputs` and `outputs` are alike. What lies between their rows is transformed too.
   public func apply(to inputs: MatrixView, into outputs: MatrixView) {
     precondition(needsInputs, "\(rawValue) is applied by the product that precedes it")
     precondition(
-      inputs.count == outputs.count,
+      inputs.rows == outputs.rows && inputs.columns == outputs.columns
+        && inputs.stride == outputs.stride,
       "Cannot apply \(rawValue) to \(inputs.shape) into \(outputs.shape)")
-    vd_kernel_activate(kernel, inputs.count, inputs.base, outputs.base)
+    vd_kernel_activate(kernel, inputs.rows * inputs.stride, inputs.base, outputs.base)
   }
 
   /// gradient ⊙= f′, in place: from ∂/∂f(a) to ∂/∂a.
   ///
-  /// - Shape: `values` and `gradient` are alike.
+  /// - Shape: `values` and `gradient` are alike. What lies between their rows is transformed too.
   /// - Parameters:
   ///   - gradient: The gradient of the outputs on entry, of the inputs on return.
   ///   - values: The outputs f(a), or the inputs a where ``needsInputs``.
   public func backward(_ gradient: MatrixView, values: MatrixView) {
     precondition(
-      gradient.count == values.count,
+      gradient.rows == values.rows && gradient.columns == values.columns
+        && gradient.stride == values.stride,
       "Cannot multiply a gradient \(gradient.shape) by a derivative at \(values.shape)")
     if self == .identity { return }
-    vd_kernel_activation_backward(kernel, slope, gradient.count, values.base, gradient.base)
+    vd_kernel_activation_backward(
+      kernel, slope, gradient.rows * gradient.stride, values.base, gradient.base)
   }
 }

@@ -5,6 +5,7 @@ public struct ArenaSlot {
   public let capacity: Int
   /// Elements in a row.
   public let columns: Int
+  let stride: Int
 }
 
 /// Collects what a model needs for its activations, so that one allocation before the first step
@@ -17,9 +18,16 @@ public struct ArenaPlan {
   public init() {}
 
   /// Sets aside room for a matrix of up to `capacity` rows.
-  public mutating func reserve(capacity: Int, columns: Int) -> ArenaSlot {
-    let slot = ArenaSlot(offset: count, capacity: capacity, columns: columns)
-    count += FloatBuffer.roundedUp(capacity * columns)
+  ///
+  /// - Parameters:
+  ///   - capacity: The most rows.
+  ///   - columns: Elements in a row.
+  ///   - stride: Elements from one row to the next; nil for `columns`.
+  /// - Returns: The matrix's place.
+  public mutating func reserve(capacity: Int, columns: Int, stride: Int? = nil) -> ArenaSlot {
+    let stride = stride ?? columns
+    let slot = ArenaSlot(offset: count, capacity: capacity, columns: columns, stride: stride)
+    count += FloatBuffer.roundedUp(capacity * stride)
     return slot
   }
 }
@@ -37,6 +45,7 @@ public final class Arena {
   public func matrix(_ slot: ArenaSlot, rows: Int) -> MatrixView {
     precondition(
       rows <= slot.capacity, "A slot of \(slot.capacity) rows cannot hold \(rows) rows")
-    return buffer.matrix(rows: rows, columns: slot.columns, offset: slot.offset)
+    return buffer.matrix(
+      rows: rows, columns: slot.columns, offset: slot.offset, stride: slot.stride)
   }
 }

@@ -16,6 +16,11 @@ public final class BFloat16Buffer {
     self.count = count
   }
 
+  /// Room for a matrix whose rows lie as far apart as products like it.
+  public convenience init(rows: Int, columns: Int) {
+    self.init(count: rows * Self.rowStride(columns: columns))
+  }
+
   deinit {
     base.deallocate()
   }
@@ -42,22 +47,36 @@ public final class BFloat16Buffer {
   /// - Returns: The copy.
   public func round(_ source: MatrixView) -> BFloat16View {
     let view = matrix(rows: source.rows, columns: source.columns)
-    roundToBFloat16(
-      UnsafeBufferPointer(source.elements),
-      into: UnsafeMutableBufferPointer(start: base, count: source.count))
+    if source.isDense && view.isDense {
+      roundToBFloat16(
+        UnsafeBufferPointer(source.elements),
+        into: UnsafeMutableBufferPointer(start: base, count: source.count))
+      return view
+    }
+    for row in 0..<source.rows {
+      roundToBFloat16(
+        UnsafeBufferPointer(source.row(row)),
+        into: UnsafeMutableBufferPointer(start: base + row * view.stride, count: view.columns))
+    }
     return view
   }
 
-  /// Elements from `offset` on as a matrix.
-  public func matrix(rows: Int, columns: Int, offset: Int = 0) -> BFloat16View {
+  /// The beginning as a matrix, its rows as far apart as products like it.
+  public func matrix(rows: Int, columns: Int) -> BFloat16View {
+    let stride = Self.rowStride(columns: columns)
     precondition(
-      rows >= 0 && columns >= 0 && offset >= 0 && offset + rows * columns <= count,
-      "Cannot view \(count) elements from \(offset) as [\(rows), \(columns)]")
-    return BFloat16View(owner: self, base: base + offset, rows: rows, columns: columns)
+      rows >= 0 && columns >= 0 && rows * stride <= count,
+      "Cannot view \(count) elements as [\(rows), \(columns)] with a stride of \(stride)")
+    return BFloat16View(owner: self, base: base, rows: rows, columns: columns, stride: stride)
+  }
+
+  private static func rowStride(columns: Int) -> Int {
+    FloatBuffer.rowStride(
+      columns: columns, elementsPerLine: 2 * FloatBuffer.alignmentInElements)
   }
 }
 
-/// A dense row-major matrix somewhere in a ``BFloat16Buffer``, which it keeps alive.
+/// A row-major matrix at the beginning of a ``BFloat16Buffer``, which it keeps alive.
 public struct BFloat16View: ProductOperand {
   private let owner: BFloat16Buffer
   private let base: UnsafeMutablePointer<UInt16>
@@ -65,13 +84,20 @@ public struct BFloat16View: ProductOperand {
   public let rows: Int
   /// The second extent; neighbours in memory.
   public let columns: Int
+  /// Elements from one row to the next.
+  public let stride: Int
 
-  init(owner: BFloat16Buffer, base: UnsafeMutablePointer<UInt16>, rows: Int, columns: Int) {
+  init(
+    owner: BFloat16Buffer, base: UnsafeMutablePointer<UInt16>, rows: Int, columns: Int, stride: Int
+  ) {
     self.owner = owner
     self.base = base
     self.rows = rows
     self.columns = columns
+    self.stride = stride
   }
+
+  var isDense: Bool { stride == columns }
 
   /// What a product of such matrices is planned for.
   public static var precision: Precision { .bf16 }

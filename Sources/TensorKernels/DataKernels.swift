@@ -4,7 +4,7 @@ internal import CKernels
 ///
 /// - Shape: `sums` is `[matrix.columns]`.
 public func columnSums(of matrix: MatrixView, into sums: UnsafeMutablePointer<Float>) {
-  vd_kernel_column_sums(matrix.rows, matrix.columns, matrix.base, sums)
+  vd_kernel_column_sums(matrix.rows, matrix.columns, matrix.stride, matrix.base, sums)
 }
 
 /// destination[i] = scale · source[i], from bytes.
@@ -38,7 +38,7 @@ public func gather(
   guard let start = rows.baseAddress, let bytes = source.baseAddress else { return }
   vd_kernel_gather_bytes(
     rows.count, values.columns, start, bytes.assumingMemoryBound(to: UInt8.self), scale,
-    values.base)
+    values.denseBase)
 }
 
 /// destination[i] = scale · source[i]; the two may be the same memory.
@@ -60,5 +60,5 @@ public func binarize(_ values: MatrixView, uniforms: MatrixView) {
   precondition(
     values.count == uniforms.count,
     "Cannot binarize \(values.shape) with uniforms \(uniforms.shape)")
-  vd_kernel_binarize(values.count, uniforms.base, values.base)
+  vd_kernel_binarize(values.count, uniforms.denseBase, values.denseBase)
 }

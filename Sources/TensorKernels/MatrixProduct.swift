@@ -64,10 +64,14 @@ public final class MatrixProduct {
   private let precision: Precision
   private var plans: [Extents: UnsafeMutablePointer<vd_dnnl_product>] = [:]
 
-  // What varies: the batch, and how many rows of a weight gradient are computed.
+  // What varies: the batch, how many rows of a weight gradient are computed, and how far apart
+  // rows lie.
   private struct Extents: Hashable {
     let batch: Int
     let leading: Int
+    let sourceStride: Int
+    let weightStride: Int
+    let destinationStride: Int
   }
 
   /// A product that has met no batch yet.
@@ -137,11 +141,14 @@ public final class MatrixProduct {
     if batch == 0 {
       // An empty sum: zero weight gradients, and no rows at all otherwise.
       if case .weightGradient = role {
-        destination.elements.update(repeating: 0)
+        for row in 0..<destination.rows { destination.row(row).update(repeating: 0) }
       }
       return
     }
-    let plan = try plan(Extents(batch: batch, leading: rows.count))
+    let plan = try plan(
+      Extents(
+        batch: batch, leading: rows.count, sourceStride: source.stride,
+        weightStride: weights.stride, destinationStride: destination.stride))
     let status = vd_dnnl_product_run(
       plan, source.address(ofColumn: rows.lowerBound), weights.address(ofColumn: 0), bias,
       destination.base)
@@ -156,7 +163,9 @@ public final class MatrixProduct {
     let engine = try OneDNNEngine.shared.get()
     var what = vd_dnnl_product_description()
     what.columns = Int64(columns)
-    what.source_stride = Int64(leading)
+    what.source_stride = Int64(extents.sourceStride)
+    what.weight_stride = Int64(extents.weightStride)
+    what.destination_stride = Int64(extents.destinationStride)
     what.operands_are_bfloat16 = precision == .bf16 ? 1 : 0
     what.has_bias = hasBias ? 1 : 0
     what.activation = activation.fused

@@ -6,14 +6,16 @@ public protocol ProductOperand {
   var rows: Int { get }
   /// The second extent; neighbours in memory.
   var columns: Int { get }
+  /// Elements from one row to the next, `columns` or more.
+  var stride: Int { get }
   /// Where column `column` of the first row lies.
   func address(ofColumn column: Int) -> UnsafeRawPointer
 }
 
-/// A dense row-major matrix somewhere in a ``FloatBuffer``, which it keeps alive.
+/// A row-major matrix somewhere in a ``FloatBuffer``, which it keeps alive.
 ///
 /// Views are how layers and kernels name their operands: each kernel checks the extents before it
-/// touches the memory.
+/// touches the memory. Rows follow each other directly unless ``stride`` says otherwise.
 public struct MatrixView: ProductOperand {
   /// Element [0, 0].
   public let base: UnsafeMutablePointer<Float>
@@ -21,32 +23,46 @@ public struct MatrixView: ProductOperand {
   public let rows: Int
   /// The second extent; neighbours in memory.
   public let columns: Int
+  /// Elements from one row to the next, `columns` or more.
+  public let stride: Int
 
   private let owner: FloatBuffer
 
-  /// A view of `rows * columns` elements of a buffer, from `offset` on.
-  init(_ owner: FloatBuffer, offset: Int, rows: Int, columns: Int) {
+  /// A view of `rows * stride` elements of a buffer, from `offset` on.
+  init(_ owner: FloatBuffer, offset: Int, rows: Int, columns: Int, stride: Int) {
     precondition(
-      rows >= 0 && columns >= 0 && offset >= 0 && offset + rows * columns <= owner.count,
-      "Cannot view \(owner.count) elements from \(offset) as [\(rows), \(columns)]")
+      rows >= 0 && columns >= 0 && stride >= columns && offset >= 0
+        && offset + rows * stride <= owner.count,
+      "Cannot view \(owner.count) elements from \(offset) as [\(rows), \(columns)]"
+        + " with a stride of \(stride)")
     self.owner = owner
     base = owner.base + offset
     self.rows = rows
     self.columns = columns
+    self.stride = stride
   }
 
   /// How many elements there are.
   public var count: Int { rows * columns }
 
-  /// The elements in order.
+  /// Whether there is nothing between the rows.
+  public var isDense: Bool { stride == columns }
+
+  /// The elements in order; of a dense matrix only.
   public var elements: UnsafeMutableBufferPointer<Float> {
-    UnsafeMutableBufferPointer(start: base, count: count)
+    UnsafeMutableBufferPointer(start: denseBase, count: count)
+  }
+
+  /// Element [0, 0] for who reads on over the ends of rows.
+  var denseBase: UnsafeMutablePointer<Float> {
+    precondition(isDense, "The rows of \(shape) lie \(stride) elements apart")
+    return base
   }
 
   /// One row.
   public func row(_ index: Int) -> UnsafeMutableBufferPointer<Float> {
     precondition(index >= 0 && index < rows, "Row \(index) is outside [\(rows), \(columns)]")
-    return UnsafeMutableBufferPointer(start: base + index * columns, count: columns)
+    return UnsafeMutableBufferPointer(start: base + index * stride, count: columns)
   }
 
   /// Rows `range` as a matrix of their own.
@@ -55,8 +71,8 @@ public struct MatrixView: ProductOperand {
       range.lowerBound >= 0 && range.upperBound <= rows,
       "Rows \(range) are outside [\(rows), \(columns)]")
     return MatrixView(
-      owner, offset: base - owner.base + range.lowerBound * columns, rows: range.count,
-      columns: columns)
+      owner, offset: base - owner.base + range.lowerBound * stride, rows: range.count,
+      columns: columns, stride: stride)
   }
 
   /// What a product of such matrices is planned for.

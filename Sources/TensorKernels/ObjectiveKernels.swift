@@ -29,7 +29,8 @@ public func bernoulliLogLikelihood(
     "Cannot score data \(data.shape) under logits \(logits.shape) with \(draws) draws")
   guard let figures = logLikelihood.baseAddress else { return }
   vd_kernel_bernoulli(
-    logits.rows, logits.columns, draws, data.base, logits.base, scale, figures, gradient?.base)
+    logits.rows, logits.columns, draws, data.denseBase, logits.denseBase, scale, figures,
+    gradient?.denseBase)
 }
 
 /// log N(x; mean, exp(log variance)), one figure a row, and the gradient of −log p.
@@ -60,8 +61,9 @@ public func gaussianLogLikelihood(
     "Cannot score data \(data.shape) under parameters \(parameters.shape) with \(draws) draws")
   guard let figures = logLikelihood.baseAddress else { return }
   vd_kernel_gaussian(
-    parameters.rows, data.columns, draws, sigmoidMean ? 1 : 0, data.base, parameters.base, scale,
-    figures, gradient?.base)
+    parameters.rows, data.columns, draws, sigmoidMean ? 1 : 0, data.denseBase, parameters.denseBase,
+    scale,
+    figures, gradient?.denseBase)
 }
 
 /// z = μ + σ ⊙ ε and KL(N(μ, σ²) ‖ N(0, I)).
@@ -78,7 +80,8 @@ public func reparameterize(
   guard let figures = klDivergence.baseAddress else { return }
   precondition(klDivergence.count >= posterior.rows, "Too little room for the KL divergences")
   vd_kernel_reparameterize(
-    posterior.rows, latents.columns, draws, posterior.base, noise.base, latents.base, figures)
+    posterior.rows, latents.columns, draws, posterior.denseBase, noise.denseBase, latents.denseBase,
+    figures)
 }
 
 /// The backward of ``reparameterize(posterior:noise:draws:into:klDivergence:)`` for the sum of
@@ -100,8 +103,8 @@ public func reparameterizeBackward(
     gradient.count == posterior.count,
     "The gradient \(gradient.shape) of a posterior \(posterior.shape) has its shape")
   vd_kernel_reparameterize_backward(
-    posterior.rows, latentGradient.columns, draws, posterior.base, noise.base,
-    latentGradient.base, gradient.base)
+    posterior.rows, latentGradient.columns, draws, posterior.denseBase, noise.denseBase,
+    latentGradient.denseBase, gradient.denseBase)
 }
 
 /// log p(z) − log q(z|x) of each draw, from the noise that made it.
@@ -117,7 +120,8 @@ public func logPriorRatio(
   guard let figures = logRatio.baseAddress else { return }
   precondition(logRatio.count >= latents.rows, "Too little room for the ratios")
   vd_kernel_log_prior_ratio(
-    latents.rows, latents.columns, draws, posterior.base, noise.base, latents.base, figures)
+    latents.rows, latents.columns, draws, posterior.denseBase, noise.denseBase, latents.denseBase,
+    figures)
 }
 
 private func check(

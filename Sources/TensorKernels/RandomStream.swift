@@ -49,7 +49,7 @@ public struct RandomStream: Sendable {
     withUnsafePointer(to: key) {
       vd_kernel_uniform(
         $0, examples.baseAddress, examples.count, UInt32(firstDraw), draws, values.columns,
-        values.base)
+        values.denseBase)
     }
   }
 
@@ -69,7 +69,7 @@ public struct RandomStream: Sendable {
     withUnsafePointer(to: key) {
       vd_kernel_normal(
         $0, examples.baseAddress, examples.count, UInt32(firstDraw), draws, values.columns,
-        values.base)
+        values.denseBase)
     }
   }
 

@@ -25,8 +25,8 @@ import Testing
     #expect(Self.layout().parameterCount == 54 + 6 + 30 + 5 + 2 * (20 + 4))
   }
 
-  @Test func tensorsDoNotOverlapAndReadBack() {
-    let layout = Self.layout()
+  @Test(arguments: [[6, 5], [15, 100]]) func tensorsDoNotOverlapAndReadBack(_ hidden: [Int]) {
+    let layout = Self.layout(hidden: hidden)
     let flat = FloatBuffer(count: layout.bufferCount)
     var next: Float = 1
     var written: [String: [Float]] = [:]

@@ -86,10 +86,12 @@ import Testing
       let expected = (0..<columns).map { j in
         (0..<rows).reduce(0) { $0 + values[$1 * columns + j] }
       }
-      let matrix = FloatBuffer(values).matrix(rows: rows, columns: columns)
-      let sums = FloatBuffer.poisoned(columns)
-      columnSums(of: matrix, into: sums.base)
-      expectClose(sums.values, expected, within: 1e-6)
+      for stride in [columns, columns + 5] {
+        let matrix = FloatBuffer.matrix(values, rows: rows, columns: columns, stride: stride)
+        let sums = FloatBuffer.poisoned(columns)
+        columnSums(of: matrix, into: sums.base)
+        expectClose(sums.values, expected, within: 1e-6)
+      }
     }
   }
 }

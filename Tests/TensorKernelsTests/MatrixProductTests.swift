@@ -89,6 +89,54 @@ import Testing
       within: Self.bound(b))
   }
 
+  @Test(arguments: [(3, 5, 7), (50, 100, 130)]) func rowsMayLieApart(
+    _ b: Int, _ inputs: Int, _ outputs: Int
+  ) throws {
+    var random = TestRandom(seed: UInt64(b))
+    let (x, w, g) = (
+      random.uniform(b * inputs), random.uniform(inputs * outputs), random.uniform(b * outputs)
+    )
+    func apart(_ values: [Double], _ rows: Int, _ columns: Int, by gap: Int) -> MatrixView {
+      FloatBuffer.matrix(values, rows: rows, columns: columns, stride: columns + gap)
+    }
+    func poisoned(_ rows: Int, _ columns: Int, by gap: Int) -> MatrixView {
+      apart(Array(repeating: .nan, count: rows * columns), rows, columns, by: gap)
+    }
+    let (source, weights, gradient) = (
+      apart(x, b, inputs, by: 1), apart(w, inputs, outputs, by: 2), apart(g, b, outputs, by: 3)
+    )
+    let zeros = FloatBuffer(count: outputs)
+    let forward = poisoned(b, outputs, by: 4)
+    try MatrixProduct(.forward, leading: inputs, columns: outputs, hasBias: true).run(
+      source, weights, bias: zeros.base, into: forward)
+    expectClose(
+      forward.values, Self.naive(x, w, b, inputs, outputs), within: Self.bound(inputs))
+    let weightGradient = poisoned(inputs, outputs, by: 5)
+    try MatrixProduct(.weightGradient, leading: inputs, columns: outputs).run(
+      source, gradient, into: weightGradient)
+    expectClose(
+      weightGradient.values, Self.naive(Self.transposed(x, b, inputs), g, inputs, b, outputs),
+      within: Self.bound(b))
+    let inputGradient = poisoned(b, inputs, by: 6)
+    try MatrixProduct(.inputGradient, leading: outputs, columns: inputs).run(
+      gradient, weights, into: inputGradient)
+    expectClose(
+      inputGradient.values, Self.naive(g, Self.transposed(w, inputs, outputs), b, outputs, inputs),
+      within: Self.bound(outputs))
+    for written in [forward, weightGradient, inputGradient] {
+      #expect(written.gaps.count { !$0.isNaN } == 0)
+    }
+  }
+
+  @Test func rowsOfOperandsAreAnOddNumberOfCacheLines() {
+    for (columns, stride) in [
+      (20, 20), (100, 112), (128, 144), (400, 400), (500, 528), (512, 528), (784, 784),
+      (3072, 3088),
+    ] {
+      #expect(FloatBuffer.rowStride(columns: columns) == stride)
+    }
+  }
+
   @Test(.enabled(if: processorHasBFloat16), arguments: shapes)
   func bfloat16OperandsAreAddedInSinglePrecision(_ shape: (Int, Int, Int)) throws {
     let (b, inputs, outputs) = shape
@@ -101,7 +149,7 @@ import Testing
     }
     let (x, w, g) = (exact(b * inputs), exact(inputs * outputs), exact(b * outputs))
     func rounded(_ values: [Double], _ rows: Int, _ columns: Int) -> BFloat16View {
-      BFloat16Buffer(count: values.count).round(
+      BFloat16Buffer(rows: rows, columns: columns).round(
         FloatBuffer(values).matrix(rows: rows, columns: columns))
     }
     let (source, weights, gradient) = (

@@ -14,8 +14,29 @@ extension FloatBuffer {
     return buffer
   }
 
+  /// A matrix with these values, row after row, and NaN between its rows.
+  package static func matrix(
+    _ values: [Double], rows: Int, columns: Int, stride: Int
+  ) -> MatrixView {
+    let view = poisoned(rows * stride).matrix(rows: rows, columns: columns, stride: stride)
+    for row in 0..<rows {
+      for column in 0..<columns { view.row(row)[column] = Float(values[row * columns + column]) }
+    }
+    return view
+  }
+
   /// The values.
   package var values: [Float] { Array(elements) }
+}
+
+extension MatrixView {
+  /// The values, row after row, without what lies between the rows.
+  package var values: [Float] { (0..<rows).flatMap { Array(row($0)) } }
+
+  /// What lies between the rows.
+  package var gaps: [Float] {
+    (0..<rows).flatMap { row in (columns..<stride).map { base[row * stride + $0] } }
+  }
 }
 
 /// Gives temporary room for figures in nats, full of NaN.

@@ -33,6 +33,8 @@ import VAEObjective
       Case(hidden: [8, 6], activation: "relu", likelihood: "gaussian", draws: 3, seed: 22),
       Case(
         hidden: [5, 17], activation: "gelu", likelihood: "gaussian-sigmoid", draws: 2, seed: 23),
+      // Rows that do not follow each other directly.
+      Case(hidden: [15, 47], activation: "silu", likelihood: "bernoulli", draws: 1, seed: 24),
     ]
 
   static func inputs(_ test: Case, examples: Int) -> (data: [[Double]], noise: [[Double]]) {

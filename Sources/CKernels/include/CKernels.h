@@ -2,7 +2,8 @@
 //
 // Why C: clang's target_clones gives run-time dispatch over instruction sets; Swift has nothing
 // like it, and Swift's SIMD types scalarise square roots. Nothing here allocates or fails. Matrices
-// are row-major and dense; buffers do not overlap unless a comment says "in place".
+// are row-major, and dense unless a stride is given; buffers do not overlap unless a comment says
+// "in place".
 
 #ifndef VD_KERNELS_H
 #define VD_KERNELS_H
@@ -46,8 +47,9 @@ void vd_kernel_activate(enum vd_kernel_activation activation, size_t count, cons
 void vd_kernel_activation_backward(enum vd_kernel_activation activation, float slope, size_t count,
                                    const float *values, float *gradient);
 
-/// sums[j] = Σ_i matrix[i, j].
-void vd_kernel_column_sums(size_t rows, size_t columns, const float *matrix, float *sums);
+/// sums[j] = Σ_i matrix[i, j], the rows `stride` elements apart.
+void vd_kernel_column_sums(size_t rows, size_t columns, size_t stride, const float *matrix,
+                           float *sums);
 
 // MARK: Likelihoods, one figure a row
 
