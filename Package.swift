@@ -113,7 +113,7 @@ let package = Package(
       ]),
     .testTarget(
       name: "MultiRankTests",
-      dependencies: ["VAEDistCommand", "Checkpointing", "Training", "TestSupport"]),
+      dependencies: ["VAEDistCommand", "DataLoading", "Checkpointing", "Training", "TestSupport"]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: ["VAEDistCommand", "Checkpointing", "Training", "TestSupport"]),

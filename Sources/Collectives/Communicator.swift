@@ -66,6 +66,10 @@ public protocol Communicator: AnyObject, Sendable {
   /// Returns when every rank has called it.
   func barrier() throws(CollectiveError)
 
+  /// Returns when every rank has called it, and leaves the processor to others until then; for waits
+  /// of seconds.
+  func barrierAsleep() throws(CollectiveError)
+
   /// Ends every rank of the group at once; not collective. For a rank that cannot go on.
   func abort(status: Int32) -> Never
 

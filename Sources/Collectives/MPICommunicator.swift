@@ -113,7 +113,9 @@ public final class MPICommunicator: Communicator {
     let code = vd_mpi_share_memory(max(byteCount, 1), &segments, &byteCounts)
     let mapped = Array(zip(segments, byteCounts))
     let memory = SharedMemory(
-      segments: segments.compactMap { $0 }, synchronize: vd_mpi_synchronize,
+      segments: mapped.compactMap { segment, byteCount in
+        segment.map { UnsafeMutableRawBufferPointer(start: $0, count: byteCount) }
+      }, synchronize: vd_mpi_synchronize,
       release: { for (segment, byteCount) in mapped { vd_mpi_unmap(segment, byteCount) } })
     let isHere = code == 0 && memory.segments.count == nodeSize
     return try allGather([isHere ? 1 : 0]).contains([0]) ? nil : memory
@@ -145,6 +147,11 @@ public final class MPICommunicator: Communicator {
   /// `MPI_Barrier`.
   public func barrier() throws(CollectiveError) {
     try Self.check("barrier", vd_mpi_barrier())
+  }
+
+  /// `MPI_Ibarrier`, asked about a thousand times a second.
+  public func barrierAsleep() throws(CollectiveError) {
+    try Self.check("barrier", vd_mpi_barrier_asleep())
   }
 
   /// `MPI_Abort`.

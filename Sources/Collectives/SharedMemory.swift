@@ -4,12 +4,12 @@
 /// writer, a collective call that both take part in, ``publish()`` on the reader.
 public final class SharedMemory {
   /// The segments in order of rank, on page boundaries; each as long as its owner asked for.
-  public let segments: [UnsafeMutableRawPointer]
+  public let segments: [UnsafeMutableRawBufferPointer]
   private let synchronize: () -> Void
   private let release: () -> Void
 
   init(
-    segments: [UnsafeMutableRawPointer], synchronize: @escaping () -> Void,
+    segments: [UnsafeMutableRawBufferPointer], synchronize: @escaping () -> Void,
     release: @escaping () -> Void
   ) {
     self.segments = segments

@@ -40,9 +40,9 @@ public final class SoloCommunicator: Communicator {
 
   /// Memory of this process, aligned to cache lines.
   public func shareMemory(byteCount: Int) -> SharedMemory? {
-    let memory = UnsafeMutableRawPointer.allocate(
+    let memory = UnsafeMutableRawBufferPointer.allocate(
       byteCount: max(byteCount, 1), alignment: Int(getpagesize()))
-    memory.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+    memory.initializeMemory(as: UInt8.self, repeating: 0)
     return SharedMemory(
       segments: [memory], synchronize: {}, release: { memory.deallocate() })
   }
@@ -57,6 +57,8 @@ public final class SoloCommunicator: Communicator {
 
   /// Returns at once.
   public func barrier() {}
+  /// Returns at once.
+  public func barrierAsleep() {}
 
   /// Ends the process.
   public func abort(status: Int32) -> Never { exit(status) }

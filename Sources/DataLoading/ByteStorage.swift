@@ -16,14 +16,15 @@ public final class ByteStorage: @unchecked Sendable {
 
   private let path: String
   private var owner: AnyObject?  // of memory that is not ours
-  private let fill: (UnsafeMutableRawBufferPointer) throws(DataError) -> Void
+  // What writes the bytes; gone once it has, since it may hold a file's whole contents.
+  private var fill: ((UnsafeMutableRawBufferPointer) throws(DataError) -> Void)?
 
   /// Maps a whole file.
   ///
   /// - Throws: ``DataError`` if the file is missing or unreadable.
   init(mapping path: String) throws(DataError) {
     self.path = path
-    fill = { _ in }
+    fill = nil
     pendingByteCount = 0
     // Not blocking: opening a pipe would wait for a writer.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -78,7 +79,8 @@ public final class ByteStorage: @unchecked Sendable {
     }
     bytes = UnsafeRawBufferPointer(start: memory, count: count)
     pendingByteCount = 0
-    try fill(UnsafeMutableRawBufferPointer(start: memory, count: count))
+    let fill = fill.take()
+    try fill?(UnsafeMutableRawBufferPointer(start: memory, count: count))
   }
 
   /// Takes memory that several processes see, and fills it on one of them.
@@ -98,7 +100,8 @@ public final class ByteStorage: @unchecked Sendable {
     self.owner = owner
     let count = pendingByteCount
     pendingByteCount = 0
-    if fills { try fill(UnsafeMutableRawBufferPointer(rebasing: memory[..<count])) }
+    let fill = fill.take()
+    if fills { try fill?(UnsafeMutableRawBufferPointer(rebasing: memory[..<count])) }
   }
 
   deinit {

@@ -52,7 +52,8 @@ func inflateFile(
 ) throws(DataError) {
   let promised = memory.count - 1
   let compressed = try ByteStorage(mapping: path)
-  if inflateQuickly(compressed.bytes, into: memory) == promised { return }
+  let quickly = withExtendedLifetime(compressed) { inflateQuickly(compressed.bytes, into: memory) }
+  if quickly == promised { return }
   let count = try GzipReader(path: path).read(into: memory)
   if count != promised { throw .wrongSize(path: path, actual: count, promised: promised) }
 }

@@ -28,14 +28,18 @@ public final class FloatBuffer {
   /// Memory that belongs to another object, such as memory that ranks share.
   ///
   /// - Parameters:
-  ///   - memory: Aligned to a cache line, with room for `count` rounded up to the alignment.
+  ///   - memory: Begins at a cache line and has room for `count` rounded up to the alignment.
   ///   - count: How many elements.
   ///   - owner: What must live as long as the buffer.
-  public init(in memory: UnsafeMutableRawPointer, count: Int, owner: AnyObject) {
-    precondition(
-      Int(bitPattern: memory) % (Self.alignmentInElements * MemoryLayout<Float>.stride) == 0,
-      "A buffer begins at a cache line")
-    base = memory.bindMemory(to: Float.self, capacity: Self.roundedUp(count))
+  public init(in memory: UnsafeMutableRawBufferPointer, count: Int, owner: AnyObject) {
+    let stride = MemoryLayout<Float>.stride
+    guard let start = memory.baseAddress,
+      Int(bitPattern: start) % (Self.alignmentInElements * stride) == 0,
+      memory.count >= Self.roundedUp(count) * stride
+    else {
+      preconditionFailure("\(memory) does not hold \(count) elements from a cache line on")
+    }
+    base = start.bindMemory(to: Float.self, capacity: Self.roundedUp(count))
     self.count = count
     self.owner = owner
   }

@@ -178,6 +178,8 @@ public final class TeamBarrier: Sendable {
 
   /// Returns true when every member has come, or false as soon as one has given up.
   public func wait() -> Bool {
+    // Whoever gave up does not come again: a round that it is missing in must not be completed.
+    if isBroken.load(ordering: .acquiring) { return false }
     let current = round.load(ordering: .acquiring)
     if arrived.add(1, ordering: .acquiringAndReleasing).newValue == count {
       arrived.store(0, ordering: .relaxed)
@@ -190,7 +192,7 @@ public final class TeamBarrier: Sendable {
       looks += 1
       if looks < 2_000 { vd_kernel_pause() } else { sched_yield() }
     }
-    return true
+    return !isBroken.load(ordering: .acquiring)
   }
 
   /// Lets the others go on without this member.

@@ -1,20 +1,23 @@
 public import Collectives
 
 /// A failure that every rank knows of, so that all end together and the root alone reports it.
-public struct SharedFailure: Error, Equatable {
+public struct SharedFailure: Error, Equatable, CustomStringConvertible {
   /// The sentence to print.
   public let message: String
   /// The exit status.
   public let status: Int32
   /// The rank that failed, or nil where all ranks failed alike.
   public let rank: Int?
+
+  /// The sentence.
+  public var description: String { message }
 }
 
 /// Ranks that agree before they act: what fails on one fails on all, with the same words.
 public struct Agreement: Sendable {
   /// The ranks.
   public let communicator: any Communicator
-  private let statusOf: @Sendable (any Error) -> Int32
+  let statusOf: @Sendable (any Error) -> Int32
 
   /// - Parameters:
   ///   - communicator: The ranks.

@@ -117,25 +117,29 @@ public struct Benchmark {
     return value
   }
 
-  // Examples a second of rank 0 while the others wait for it.
+  // Examples a second of rank 0 while the others sleep.
   private func rateOfRootAlone(rounds: Int) throws -> Double {
+    let communicator = agreement.communicator
+    let outcome = Result { try communicator.isRoot ? rateAlone(rounds: rounds) : 0 }
+    try communicator.barrierAsleep()
     var rate = 0.0
-    if agreement.communicator.isRoot {
-      let solo = Agreement(SoloCommunicator()) { _ in 70 }
-      let stepper = try DataParallelStep(
-        configuration, data: data.train, threadCount: threadCount, agreement: solo)
-      var steps = Steps(configuration, data: data.train, agreement: solo)
-      try steps.take(Self.warmupSteps, with: stepper)
-      let times = try (0..<rounds).map { _ in
-        let before = stepper.times
-        try steps.take(Self.stepsPerRound, with: stepper)
-        return stepper.times - before
-      }
-      rate =
-        Double(min(configuration.globalBatchSize, data.train.count))
-        / Self.median(times.map { $0.total / Double($0.stepCount) })
-    }
+    try agreement.onRoot { rate = try outcome.get() }
     return try largest(rate)
+  }
+
+  private func rateAlone(rounds: Int) throws -> Double {
+    let solo = Agreement(SoloCommunicator(), statusOf: agreement.statusOf)
+    let stepper = try DataParallelStep(
+      configuration, data: data.train, threadCount: threadCount, agreement: solo)
+    var steps = Steps(configuration, data: data.train, agreement: solo)
+    try steps.take(Self.warmupSteps, with: stepper)
+    let times = try (0..<rounds).map { _ in
+      let before = stepper.times
+      try steps.take(Self.stepsPerRound, with: stepper)
+      return stepper.times - before
+    }
+    return Double(min(configuration.globalBatchSize, data.train.count))
+      / Self.median(times.map { $0.total / Double($0.stepCount) })
   }
 
   private static func milliseconds(

@@ -85,6 +85,7 @@ final class DataParallelStep {
     let outcome = try replica.computeGradient(
       of: ExampleBatch(indices: indices, values: values), noise: noise,
       receiver: reduction.receiver)
+    reduction.didComputeGradient()
     times.forward += outcome.forwardSeconds
     times.backward += outcome.backwardSeconds
     let elbo = try times.measure(\.allReduceExposed) { try total(outcome.elbo, step: number) }

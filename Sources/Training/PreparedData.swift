@@ -73,11 +73,15 @@ public struct PreparedData: Sendable {
   /// The examples of a split.
   public func examples(_ split: Split) -> Examples { split == .train ? train : test }
 
-  // What can be compared before anything is loaded: with memory for a whole node, one rank's file
-  // is read for all of them.
+  // What can be compared before anything is loaded: ranks must agree on what there is to load, since
+  // one of a node reads its file for all of them.
   private static func form(_ source: DataSource) -> [(name: String, value: String)] {
     [("training data", source.train), ("test data", source.test)].compactMap { name, array in
-      array.map { (name, "\($0.type.rawValue) \($0.shape) \($0.checksum)") }
+      array.map { array in
+        let pending = array.pendingByteCount
+        let place = pending > 0 ? "\(pending) bytes to load" : "mapped"
+        return (name, "\(array.type.rawValue) \(array.shape) \(array.checksum), \(place)")
+      }
     }
   }
 
@@ -102,9 +106,7 @@ public struct PreparedData: Sendable {
           continue
         }
         try array.load(
-          into: UnsafeMutableRawBufferPointer(
-            start: memory.segments[loader], count: array.pendingByteCount),
-          owner: memory, fills: communicator.nodeRank == loader)
+          into: memory.segments[loader], owner: memory, fills: communicator.nodeRank == loader)
         memory.publish()
       }
     }

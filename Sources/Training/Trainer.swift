@@ -132,7 +132,8 @@ public final class Trainer {
     while progress.step < totalSteps { try trainEpoch() }
     try record(MetricsEvent(end: progress, wallSeconds: clock.wallSeconds))
     let performance = Performance(
-      times: stepper.times, productSeconds: try productSeconds())
+      times: stepper.times,
+      productSeconds: try productSecondsPerExample() * Double(stepper.times.exampleCount))
     observer?.didFinish(progress, runPath: folder.path, performance: performance)
   }
 
@@ -191,8 +192,9 @@ public final class Trainer {
     clock.exampleCount += elbo.exampleCount
   }
 
-  // What a step's products alone take, all ranks at it together, in a few tenths of a second.
-  private func productSeconds() throws -> Double {
+  // What products alone take, all ranks at it together, for each example of a full global batch; a
+  // measurement of a few tenths of a second.
+  private func productSecondsPerExample() throws -> Double {
     let indices = sampler.batch(
       step: 0, rank: communicator.rank, worldSize: communicator.worldSize
     ).map { UInt32($0) }
@@ -203,6 +205,7 @@ public final class Trainer {
       seconds.append(try indices.withUnsafeBufferPointer { try stepper.productSeconds($0) })
     }
     return Benchmark.median(seconds)
+      / Double(min(configuration.globalBatchSize, data.train.count))
   }
 
   private func finishEpoch() throws {

@@ -44,6 +44,6 @@ public protocol TrainingObserver: AnyObject {
 public struct Performance: Sendable {
   /// The times of all steps.
   public let times: StepTimes
-  /// How long a step's matrix products alone take here, seconds.
+  /// How long these steps' matrix products alone would take here, seconds.
   public let productSeconds: Double
 }

@@ -140,7 +140,7 @@ final class TerminalReporter: TrainingObserver {
         "all-reduce \(share(times.allReduceExposed)) (and \(share(times.allReduceHidden)) hidden)")
     }
     return String(format: "Steps took %.2f ms: ", 1000 * step) + parts.joined(separator: ", ")
-      + "; \(share(performance.productSeconds * Double(times.stepCount))) of the rate that the"
+      + "; \(share(performance.productSeconds)) of the rate that the"
       + " matrix products alone would allow"
   }
 

@@ -1,3 +1,4 @@
+import DataLoading
 import Foundation
 import TestSupport
 import Testing
@@ -92,14 +93,21 @@ import Testing
       Self.sentences(outcome).first?.hasPrefix("Error: [rank 1 of 2] Unknown option '--x'") == true)
   }
 
-  @Test func ranksWithDifferentDataAreNoticed() throws {
-    // The same name and shape in two folders, as on nodes with files of their own.
+  static let values = npy([[Float]](repeating: [0.25, 0.5], count: 50))
+
+  // The same name and shape in two folders, as on nodes with files of their own: other values, and
+  // an order of elements that must be loaded where the other file can be mapped.
+  @Test(arguments: [
+    npy([[Float]](repeating: [0.75, 0.5], count: 50)),
+    npy(
+      "{'descr': '<f4', 'fortran_order': True, 'shape': (50, 2), }", values.suffix(50 * 2 * 4)),
+  ])
+  func ranksWithDifferentDataAreNoticed(_ other: [UInt8]) throws {
     let folder = try TemporaryFolder()
-    for (name, value) in [("a", Float(0.25)), ("b", 0.75)] {
+    for (name, contents) in [("a", Self.values), ("b", other)] {
       try FileManager.default.createDirectory(
         atPath: folder.path(name), withIntermediateDirectories: true)
-      _ = try folder.write(
-        npy([[Float]](repeating: [value, 0.5], count: 50)), to: "\(name)/x.npy")
+      _ = try folder.write(contents, to: "\(name)/x.npy")
     }
     let program = Launch.product("vae-dist")
     let rank = { (name: String) in
@@ -127,6 +135,28 @@ import Testing
     #expect(Self.sentences(outcome).count == 1)
     #expect(
       Self.sentences(outcome).first?.hasPrefix("Error: The ELBO is not finite at step ") == true)
+  }
+
+  @Test func aBenchmarkThatFailsOnTheRootAloneEndsAllRanks() throws {
+    // 30 batches of 10: the ranks together take 0 to 9 and 20 to 29, the root alone takes 10 to 19
+    // too, and one of those cannot be scored.
+    let sampler = EpochSampler(exampleCount: 300, globalBatchSize: 10, seed: 1)
+    var rows = [[Float]](repeating: [0.25, 0.5], count: 300)
+    rows[Int(sampler.order(ofEpoch: 0)[150])] = [1e30, 1e30]
+    let folder = try TemporaryFolder()
+    _ = try folder.write(npy(rows), to: "x.npy")
+    _ = try folder.write(Self.values, to: "test.npy")
+    let outcome = try Launch.ranks(
+      2, "vae-dist",
+      [
+        "benchmark", "--data", "x.npy", "--test-data", "test.npy", "--likelihood", "gaussian",
+        "--global-batch-size", "10", "--seed", "1", "--rounds", "1", "--hidden", "4", "--latent",
+        "1",
+      ], seconds: 30, in: folder.path)
+    #expect(outcome.status == 1)
+    #expect(Self.sentences(outcome).count == 1)
+    #expect(
+      Self.sentences(outcome).first?.hasPrefix("Error: The ELBO is not finite at step 16") == true)
   }
 
   // In process namespaces of their own ranks cannot open each other's memory, and Open MPI's own

@@ -87,7 +87,7 @@ case "shared":
     require(false, "shared memory")
     exit(3)
   }
-  require(memory.segments.allSatisfy { Int(bitPattern: $0) % 64 == 0 }, "cache lines")
+  require(memory.segments.allSatisfy { Int(bitPattern: $0.baseAddress) % 64 == 0 }, "cache lines")
   let own = memory.segments[rank].assumingMemoryBound(to: Int.self)
   let ownCount = 512 * (rank + 1)
   require((0..<ownCount).allSatisfy { own[$0] == 0 }, "zero at first")

@@ -43,6 +43,9 @@ typedef struct vd_mpi_sum vd_mpi_sum;
 /// are made in single precision, in the order of ranks; in BFLOAT16 only the final sum is rounded.
 /// Every rank prepares its sums in the same order.
 vd_mpi_sum *vd_mpi_make_sum(void *values, size_t count, enum vd_mpi_type type);
+
+/// Gives its memory back, except while messages may still be written there: a program that fails in
+/// the middle of a sum is about to end.
 void vd_mpi_destroy_sum(vd_mpi_sum *sum);
 
 /// Begins; nobody touches the values until it is done.
@@ -74,5 +77,8 @@ int vd_mpi_all_gather(const void *block, size_t block_byte_count, void *blocks);
 
 /// Returns when every rank has called it.
 int vd_mpi_barrier(void);
+
+/// The same, but asleep most of the time: MPI's own waiting keeps a core busy.
+int vd_mpi_barrier_asleep(void);
 
 #endif

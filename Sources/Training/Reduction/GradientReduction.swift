@@ -5,8 +5,10 @@ internal import VAEObjective
 /// How the gradients of all ranks become the same update of every replica.
 ///
 /// It owns the flat buffers, because where they lie decides how they can be added. In a step, in
-/// this order and on every rank: ``begin()``, the gradient with ``receiver``, then, if its norm is
-/// asked for, ``sumOfSquares(_:)``, and ``update(_:_:)``.
+/// this order and on every rank: ``begin()``, the gradient with ``receiver``,
+/// ``didComputeGradient()``, then, if its norm is
+/// asked for, ``sumOfSquares(_:)``, and ``update(_:_:)``. Between ``didComputeGradient()`` and these
+/// all ranks meet (in the sum of the ELBO).
 protocol GradientReduction: AnyObject {
   /// What is said of it in reports.
   var method: AllReduceMethod { get }
@@ -23,6 +25,8 @@ protocol GradientReduction: AnyObject {
 
   /// A step begins.
   func begin()
+  /// This rank's gradient is whole.
+  func didComputeGradient()
   /// The sum of the squares of the gradient sum over all ranks. Collective.
   func sumOfSquares(_ times: inout StepTimes) throws -> Double
   /// Updates every replica alike. Collective.

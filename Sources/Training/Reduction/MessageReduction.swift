@@ -102,6 +102,8 @@ final class MessageReduction: GradientReduction, GradientReceiver {
     busySeconds = 0
   }
 
+  func didComputeGradient() {}
+
   func gradientIsComplete(_ range: Range<Int>) {
     let open = range.lowerBound..<(waiting?.upperBound ?? range.upperBound)
     waiting = open
@@ -161,7 +163,14 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   func sumOfSquares(_ times: inout StepTimes) throws -> Double {
     try collect(&times) { _, _ in }
     isCollected = true
-    return TensorKernels.sumOfSquares(gradients[0])
+    var total = TensorKernels.sumOfSquares(gradients[0])
+    // Processors of different kinds add in different orders.
+    try times.measure(\.allReduceExposed) {
+      try withUnsafeMutablePointer(to: &total) {
+        try communicator.allReduce(UnsafeMutableBufferPointer(start: $0, count: 1), .max)
+      }
+    }
+    return total
   }
 
   func update(

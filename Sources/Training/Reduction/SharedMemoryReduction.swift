@@ -51,7 +51,9 @@ final class SharedMemoryReduction: GradientReduction {
     else { return nil }
     func buffer(_ rank: Int, _ index: Int) -> FloatBuffer {
       FloatBuffer(
-        in: memory.segments[rank] + index * byteCount, count: bufferCount, owner: memory)
+        in: UnsafeMutableRawBufferPointer(
+          rebasing: memory.segments[rank][(index * byteCount)..<((index + 1) * byteCount)]),
+        count: bufferCount, owner: memory)
     }
     replicas = threadCounts.indices.map { buffer($0, 0) }
     gradientsOfRanks = threadCounts.enumerated().map { rank, threads in
@@ -71,6 +73,8 @@ final class SharedMemoryReduction: GradientReduction {
   }
 
   func begin() { sources = gradientsOfRanks.flatMap { $0 } }
+
+  func didComputeGradient() { memory.publish() }
 
   func sumOfSquares(_ times: inout StepTimes) throws -> Double {
     memory.publish()
