@@ -113,7 +113,10 @@ let package = Package(
       ]),
     .testTarget(
       name: "MultiRankTests",
-      dependencies: ["VAEDistCommand", "DataLoading", "Checkpointing", "Training", "TestSupport"]),
+      dependencies: [
+        "VAEDistCommand", "DataLoading", "Checkpointing", "Training", "TensorKernels",
+        "TestSupport",
+      ]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: ["VAEDistCommand", "Checkpointing", "Training", "TestSupport"]),

@@ -50,13 +50,15 @@ public enum Processors {
 
   private static func productSeconds(_ precision: Precision) throws(KernelError) -> Double {
     let (rows, columns) = (64, 512)
-    let input = FloatBuffer(count: rows * columns).matrix(rows: rows, columns: columns)
-    let weights = FloatBuffer(count: columns * columns).matrix(rows: columns, columns: columns)
-    let output = FloatBuffer(count: rows * columns).matrix(rows: rows, columns: columns)
+    let stride = FloatBuffer.rowStride(columns: columns)
+    func matrix(_ rows: Int) -> MatrixView {
+      FloatBuffer(count: rows * stride).matrix(rows: rows, columns: columns, stride: stride)
+    }
+    let (input, weights, output) = (matrix(rows), matrix(columns), matrix(rows))
     let product = MatrixProduct(
       .forward, leading: columns, columns: columns, precision: precision)
-    let roundedInput = BFloat16Buffer(count: input.count).round(input)
-    let roundedWeights = BFloat16Buffer(count: weights.count).round(weights)
+    let roundedInput = BFloat16Buffer(rows: rows, columns: columns).round(input)
+    let roundedWeights = BFloat16Buffer(rows: columns, columns: columns).round(weights)
     var best = Double.infinity
     for _ in 0..<10 {
       let start = ContinuousClock.now

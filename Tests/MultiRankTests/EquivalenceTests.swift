@@ -1,5 +1,6 @@
 import Checkpointing
 import Foundation
+import TensorKernels
 import TestSupport
 import Testing
 import Training
@@ -88,6 +89,29 @@ import Training
     let many = try Self.events(run, "evaluate")
     for (a, b) in zip(one, many) {
       // Gradients that are wrong by 2⁻⁹ each: seen is 10⁻³ of the ELBO, and not nothing.
+      let difference = try abs(#require(a.elbo) - #require(b.elbo))
+      #expect(difference < 1e-2 * abs(try #require(a.elbo)))
+      #expect(difference > 0)
+    }
+  }
+
+  @Test(.enabled(if: processorHasBFloat16), arguments: ["shared-memory", "overlapped"])
+  func productsInBFloat16ChangeTheCurveALittle(_ method: String) throws {
+    let folder = try TemporaryFolder()
+    // 100 outputs: rows that lie apart, and further apart in bfloat16.
+    let flags = ["--hidden", "100,30"]
+    let local = try Launch.alone("vae-dist", Self.arguments + [folder.path("local")] + flags)
+    #expect(local.status == 0, "\(local.errors)")
+    let run = folder.path("run")
+    let outcome = try Launch.ranks(
+      2, "vae-dist",
+      Self.arguments + [run, "--precision", "bf16", "--all-reduce", method] + flags)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let one = try Self.events(folder.path("local"), "evaluate")
+    let many = try Self.events(run, "evaluate")
+    #expect(many.count == one.count && !many.isEmpty)
+    for (a, b) in zip(one, many) {
+      // Operands that are wrong by 2⁻⁹ each.
       let difference = try abs(#require(a.elbo) - #require(b.elbo))
       #expect(difference < 1e-2 * abs(try #require(a.elbo)))
       #expect(difference > 0)
