@@ -1,113 +1,174 @@
 #include "CKernels.h"
+#include "likelihood_terms.h"
 #include "vector_math.h"
 
 // A row's terms are added in several lanes at once, in float, in pieces of at most 4,096 terms
 // whose sums are added in double.
 static const size_t piece = 4096;
 
-// e^−|l| gives both softplus(l) = max(l, 0) + log(1 + e^−|l|) and sigmoid(l) without overflow.
-VD_INLINE float bernoulli_piece(size_t count, const float *restrict x, const float *l) {
-#pragma clang fp reassociate(on)
-  float sum = 0;
-  for (size_t j = 0; j < count; j++) {
-    float logit = l[j];
-    float e = vd_exp(-fabsf(logit));
-    float positive = logit > 0 ? logit : 0.0f;
-    sum += x[j] * logit - positive - vd_log1p_unit(e);
-  }
-  return sum;
-}
+// Where the second operand of a family comes from.
+enum second { NO_SECOND, FROM_HEAD, FREE };
 
-VD_INLINE float bernoulli_gradient_piece(size_t count, const float *restrict x, const float *l,
-                                         float scale, float *gradient) {
+typedef struct {
+  const float *x;
+  float *a, *b, *c; // heads of this row, or null
+  const float *free;
+  float *free_gradient;
+} row_operands;
+
+VD_INLINE float score_piece(size_t count, row_operands o, const vd_kernel_scoring *s,
+                            vd_term_function term, enum second second, int has_third,
+                            int wants_gradient) {
 #pragma clang fp reassociate(on)
-  float sum = 0;
+  float sum = 0, scale = s->scale;
+  const float *restrict x = o.x;
+  float *restrict a = o.a, *restrict b = o.b, *restrict c = o.c;
+  const float *restrict free = o.free;
+  float *restrict free_gradient = o.free_gradient;
 #pragma clang loop vectorize(assume_safety)
   for (size_t j = 0; j < count; j++) {
-    float logit = l[j];
-    float e = vd_exp(-fabsf(logit));
-    float positive = logit > 0 ? logit : 0.0f;
-    sum += x[j] * logit - positive - vd_log1p_unit(e);
-    float inverse = 1.0f / (1.0f + e);
-    float mean = logit >= 0 ? inverse : e * inverse;
-    gradient[j] = scale * (mean - x[j]);
+    vd_term t = term(x[j], a[j], second == FROM_HEAD ? b[j] : second == FREE ? free[j] : 0.0f,
+                     has_third ? c[j] : 0.0f, s);
+    sum += t.log_p;
+    if (!wants_gradient) continue;
+    a[j] = scale * t.a;
+    if (second == FROM_HEAD) b[j] = scale * t.b;
+    if (second == FREE) free_gradient[j] += scale * t.b;
+    if (has_third) c[j] = scale * t.c;
   }
   return sum;
 }
 
-VD_DISPATCHED
-void vd_kernel_bernoulli(size_t rows, size_t columns, size_t draws, const float *data,
-                         const float *logits, float scale, double *log_likelihood,
-                         float *gradient) {
-  for (size_t r = 0; r < rows; r++) {
-    const float *x = data + r / draws * columns;
-    const float *l = logits + r * columns;
+// In 16 lanes: the compiler does not divide a search for the largest by itself.
+VD_INLINE float largest_of(size_t count, const float *restrict values) {
+  float lanes[16];
+  for (int k = 0; k < 16; k++) lanes[k] = values[0];
+  size_t j = 0;
+  for (; j + 16 <= count; j += 16)
+    for (int k = 0; k < 16; k++)
+      lanes[k] = values[j + (size_t)k] > lanes[k] ? values[j + (size_t)k] : lanes[k];
+  for (; j < count; j++) lanes[0] = values[j] > lanes[0] ? values[j] : lanes[0];
+  for (int k = 1; k < 16; k++) lanes[0] = lanes[k] > lanes[0] ? lanes[k] : lanes[0];
+  return lanes[0];
+}
+
+// o becomes log(size · softmax(o)), and `shares` softmax(o); the size is the sum of the counts.
+VD_INLINE void to_log_means(size_t columns, const float *restrict x, float *restrict o,
+                            float *restrict shares) {
+#pragma clang fp reassociate(on)
+  float largest = largest_of(columns, o), total = 0, size = 0;
+  for (size_t j = 0; j < columns; j++) size += x[j];
+  for (size_t j = 0; j < columns; j++) {
+    shares[j] = vd_exp(o[j] - largest);
+    total += shares[j];
+  }
+  // An example without counts: any size will do, since its terms must only be finite.
+  float shift = vd_log(size > 0 ? size : 1e-6f) - vd_log(total) - largest, inverse = 1.0f / total;
+  for (size_t j = 0; j < columns; j++) {
+    o[j] += shift;
+    shares[j] *= inverse;
+  }
+}
+
+// From the gradient of log means to that of what the softmax was taken of.
+VD_INLINE void from_log_means(size_t columns, const float *restrict shares, float *restrict g) {
+#pragma clang fp reassociate(on)
+  float total = 0;
+  for (size_t j = 0; j < columns; j++) total += g[j];
+  for (size_t j = 0; j < columns; j++) g[j] -= shares[j] * total;
+}
+
+VD_INLINE void score_rows(const vd_kernel_scoring *s, vd_term_function term, enum second second,
+                          int has_third) {
+  size_t columns = s->columns, heads = 1 + (second == FROM_HEAD) + (has_third != 0);
+  for (size_t r = 0; r < s->rows; r++) {
+    const float *x = s->data + r / s->draws * columns;
+    float *heads_of_row = s->outputs + r * heads * columns;
+    if (s->shares) to_log_means(columns, x, heads_of_row, s->shares);
     double sum = 0;
     for (size_t start = 0; start < columns; start += piece) {
       size_t count = columns - start < piece ? columns - start : piece;
-      if (gradient)
-        sum += bernoulli_gradient_piece(count, x + start, l + start, scale,
-                                        gradient + r * columns + start);
-      else
-        sum += bernoulli_piece(count, x + start, l + start);
+      float *a = heads_of_row + start;
+      row_operands o = {
+          .x = x + start,
+          .a = a,
+          .b = a + columns,
+          .c = a + (heads - 1) * columns,
+          .free = s->free + (second == FREE ? start : 0),
+          .free_gradient = s->free_gradient + (second == FREE ? start : 0),
+      };
+      sum += s->wants_gradient ? score_piece(count, o, s, term, second, has_third, 1)
+                               : score_piece(count, o, s, term, second, has_third, 0);
     }
-    log_likelihood[r] = sum;
+    if (s->shares && s->wants_gradient) from_log_means(columns, s->shares, heads_of_row);
+    s->log_likelihood[r] = sum;
   }
 }
 
-// −log N(x; m, e^v) = ½ (log 2π + v + (x − m)² e^−v). With u = (x − m) e^−v:
-// ∂/∂m = −u, ∂/∂v = ½ (1 − (x − m) u); through m = sigmoid(a), ∂/∂a = −u m (1 − m).
-VD_INLINE float gaussian_piece(size_t count, int sigmoid_mean, const float *restrict x,
-                               const float *m, const float *v) {
-#pragma clang fp reassociate(on)
-  float sum = 0;
-  for (size_t j = 0; j < count; j++) {
-    float mean = sigmoid_mean ? 1.0f / (1.0f + vd_exp(-m[j])) : m[j];
-    float difference = x[j] - mean;
-    sum += v[j] + difference * difference * vd_exp(-v[j]);
-  }
-  return sum;
+VD_DISPATCHED void vd_kernel_bernoulli(const vd_kernel_scoring *s) {
+  score_rows(s, vd_bernoulli, NO_SECOND, 0);
 }
 
-VD_INLINE float gaussian_gradient_piece(size_t count, int sigmoid_mean, const float *restrict x,
-                                        const float *m, const float *v, float scale,
-                                        float *mean_gradient, float *variance_gradient) {
-#pragma clang fp reassociate(on)
-  float sum = 0;
-#pragma clang loop vectorize(assume_safety)
-  for (size_t j = 0; j < count; j++) {
-    float mean = sigmoid_mean ? 1.0f / (1.0f + vd_exp(-m[j])) : m[j];
-    float slope = sigmoid_mean ? mean * (1.0f - mean) : 1.0f;
-    float difference = x[j] - mean;
-    float log_variance = v[j];
-    float u = difference * vd_exp(-log_variance);
-    sum += log_variance + difference * u;
-    mean_gradient[j] = -scale * u * slope;
-    variance_gradient[j] = 0.5f * scale * (1.0f - difference * u);
-  }
-  return sum;
+VD_DISPATCHED void vd_kernel_continuous_bernoulli(const vd_kernel_scoring *s) {
+  score_rows(s, vd_continuous_bernoulli, NO_SECOND, 0);
 }
 
-VD_DISPATCHED
-void vd_kernel_gaussian(size_t rows, size_t columns, size_t draws, int sigmoid_mean,
-                        const float *data, const float *parameters, float scale,
-                        double *log_likelihood, float *gradient) {
-  const double log_two_pi = 1.8378770664093454836;
-  for (size_t r = 0; r < rows; r++) {
-    const float *x = data + r / draws * columns;
-    const float *m = parameters + r * 2 * columns;
-    const float *v = m + columns;
+VD_DISPATCHED void vd_kernel_gaussian(const vd_kernel_scoring *s) {
+  if (s->free)
+    score_rows(s, vd_gaussian, FREE, 0);
+  else
+    score_rows(s, vd_gaussian, FROM_HEAD, 0);
+}
+
+VD_DISPATCHED void vd_kernel_laplace(const vd_kernel_scoring *s) {
+  if (s->free)
+    score_rows(s, vd_laplace, FREE, 0);
+  else
+    score_rows(s, vd_laplace, FROM_HEAD, 0);
+}
+
+VD_DISPATCHED void vd_kernel_discretized_logistic(const vd_kernel_scoring *s) {
+  if (s->free)
+    score_rows(s, vd_discretized_logistic, FREE, 0);
+  else
+    score_rows(s, vd_discretized_logistic, FROM_HEAD, 0);
+}
+
+VD_DISPATCHED void vd_kernel_poisson(const vd_kernel_scoring *s) {
+  score_rows(s, vd_poisson, NO_SECOND, 0);
+}
+
+VD_DISPATCHED void vd_kernel_negative_binomial(const vd_kernel_scoring *s) {
+  score_rows(s, vd_negative_binomial, FREE, 0);
+}
+
+VD_DISPATCHED void vd_kernel_zero_inflated_negative_binomial(const vd_kernel_scoring *s) {
+  score_rows(s, vd_zero_inflated_negative_binomial, FREE, 1);
+}
+
+// log softmax(l)[x] of each value's `classes` logits, which lie together.
+VD_DISPATCHED void vd_kernel_categorical(const vd_kernel_scoring *s, size_t classes) {
+  for (size_t r = 0; r < s->rows; r++) {
+    const float *x = s->data + r / s->draws * s->columns;
     double sum = 0;
-    for (size_t start = 0; start < columns; start += piece) {
-      size_t count = columns - start < piece ? columns - start : piece;
-      if (gradient) {
-        float *g = gradient + r * 2 * columns + start;
-        sum += gaussian_gradient_piece(count, sigmoid_mean, x + start, m + start, v + start, scale,
-                                       g, g + columns);
-      } else {
-        sum += gaussian_piece(count, sigmoid_mean, x + start, m + start, v + start);
-      }
+    for (size_t j = 0; j < s->columns; j++) {
+#pragma clang fp reassociate(on)
+      float *restrict l = s->outputs + (r * s->columns + j) * classes;
+      size_t chosen = x[j] > 0 ? (size_t)x[j] : 0;
+      chosen = chosen < classes ? chosen : classes - 1;
+      float largest = largest_of(classes, l), total = 0, own = l[chosen];
+      for (size_t k = 0; k < classes; k++) total += vd_exp(l[k] - largest);
+      sum += own - largest - vd_log(total);
+      if (!s->wants_gradient) continue;
+      float inverse = s->scale / total;
+      for (size_t k = 0; k < classes; k++) l[k] = vd_exp(l[k] - largest) * inverse;
+      l[chosen] -= s->scale;
     }
-    log_likelihood[r] = -0.5 * ((double)columns * log_two_pi + sum);
+    s->log_likelihood[r] = sum;
   }
+}
+
+VD_DISPATCHED void vd_kernel_log1p(size_t count, const float *restrict source,
+                                   float *restrict destination) {
+  for (size_t i = 0; i < count; i++) destination[i] = vd_log1p(source[i]);
 }

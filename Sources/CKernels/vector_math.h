@@ -30,7 +30,8 @@ VD_INLINE uint32_t vd_to_bits(float value) {
   return bits;
 }
 
-/// eˣ, within 1 unit in the last place (0.993 seen). Inputs are clamped to [−87.3, 88.3], so that the result is finite and normal. NaN stays NaN.
+/// eˣ, within 1 unit in the last place (0.993 seen). Inputs are clamped to [−87.3, 88.3], so that the
+/// result is finite and normal. NaN stays NaN.
 VD_INLINE float vd_exp(float x) {
   float clamped = x < -87.3f ? -87.3f : x;
   clamped = clamped > 88.3f ? 88.3f : clamped;
@@ -68,6 +69,37 @@ VD_INLINE float vd_log1p_unit(float y) {
   p = p * f + 3.3333331174e-1f;
   float result = f - 0.5f * square + square * f * p;
   return above ? result + 0.693147181f : result;
+}
+
+/// log x for positive x, within 2 units in the last place away from 1; denormals count as 2⁻¹²⁶.
+VD_INLINE float vd_log(float x) {
+  uint32_t bits = vd_to_bits(x < 1.17549435e-38f ? 1.17549435e-38f : x);
+  // x = 2ⁿ m with m in [√½, √2).
+  uint32_t shifted = bits - 0x3f3504f3u;
+  float n = (float)((int32_t)shifted >> 23);
+  float f = vd_from_bits((shifted & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
+  float square = f * f;
+  float p = 7.0376836292e-2f;
+  p = p * f + -1.1514610310e-1f;
+  p = p * f + 1.1676998740e-1f;
+  p = p * f + -1.2420140846e-1f;
+  p = p * f + 1.4249322787e-1f;
+  p = p * f + -1.6668057665e-1f;
+  p = p * f + 2.0000714765e-1f;
+  p = p * f + -2.4999993993e-1f;
+  p = p * f + 3.3333331174e-1f;
+  float low = square * f * p + n * -2.12194440e-4f - 0.5f * square;
+  float result = f + low + n * 0.693359375f;
+  // Infinity and NaN.
+  return x < 3.4e38f ? result : x;
+}
+
+/// log(1 + y) for y > −1, relative to its own size: what rounding 1 + y lost is put back.
+VD_INLINE float vd_log1p(float y) {
+  float u = 1.0f + y;
+  float lost = y - (u - 1.0f);
+  float correction = u < 1e30f ? lost / u : 0.0f;
+  return vd_log(u) + correction;
 }
 
 #endif

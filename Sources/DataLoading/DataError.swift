@@ -33,8 +33,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   /// NaN or an infinity.
   case nonFinite(path: String, example: Int, position: Int)
   /// Values that the likelihood does not allow.
-  case outsideUnitInterval(
-    path: String, minimum: Float, maximum: Float, scale: Float, reason: String)
+  case unsuitable(path: String, values: FoundValues, needs: ValueNeed, reason: String)
   /// Train and test examples of different widths.
   case differentWidths(train: [Int], test: [Int])
   /// Examples that do not fit a model.
@@ -85,13 +84,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
     case .nonFinite(let path, let example, let position):
       "'\(path)' holds NaN, infinity or a number beyond 32-bit floating point, first at value \(position) of example \(example);"
         + " remove or replace such values"
-    case .outsideUnitInterval(let path, let minimum, let maximum, let scale, let reason):
-      "'\(path)' has values from \(Self.short(minimum)) to \(Self.short(maximum))"
-        + (scale == 1 ? "" : " after division by \(Self.short(scale))")
-        + ", but \(reason) needs values in [0, 1]; "
-        + (minimum >= 0
-          ? "use --scale \(Self.short(maximum * scale))"
-          : "use --likelihood gaussian with --binarize none")
+    case .unsuitable(let path, let values, let needs, let reason):
+      "'\(path)' has \(needs.words(for: values)), but \(reason) needs \(needs); \(needs.advice(for: values))"
     case .differentWidths(let train, let test):
       "Training examples have the shape \(train) and test examples \(test); they must be alike"
     case .otherWidth(let path, let width, let expected):
@@ -117,9 +111,5 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
 
   private static func hexadecimal(_ bytes: [UInt8]) -> String {
     bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
-  }
-
-  private static func short(_ value: Float) -> String {
-    value == value.rounded() && value.magnitude < 1e9 ? String(Int(value)) : String(value)
   }
 }

@@ -10,6 +10,8 @@ public struct DataScan: Sendable, Equatable {
   public private(set) var minimum = Float.infinity
   /// The largest value in the file's own units.
   public private(set) var maximum = -Float.infinity
+  /// Whether all values are whole numbers.
+  public private(set) var isIntegral = true
   /// Where the first NaN or infinity is: the number of the value among all values.
   public private(set) var firstNonFinite: Int?
   /// The digests of the pieces that were scanned, in order.
@@ -60,13 +62,16 @@ public struct DataScan: Sendable, Equatable {
     var low = minimum
     var high = maximum
     var isFinite = true
+    var isIntegral = true
     for value in row.elements {
       low = value < low ? value : low
       high = value > high ? value : high
       isFinite = isFinite && value.isFinite
+      isIntegral = isIntegral && value == value.rounded()
     }
     minimum = low
     maximum = high
+    self.isIntegral = self.isIntegral && isIntegral
     if isFinite || firstNonFinite != nil { return }
     firstNonFinite = row.elements.firstIndex { !$0.isFinite }.map { example * array.width + $0 }
   }
@@ -76,6 +81,7 @@ public struct DataScan: Sendable, Equatable {
     for scan in scans {
       minimum = min(minimum, scan.minimum)
       maximum = max(maximum, scan.maximum)
+      isIntegral = isIntegral && scan.isIntegral
       firstNonFinite = firstNonFinite ?? scan.firstNonFinite
       digests += scan.digests
     }
@@ -91,20 +97,21 @@ public struct DataScan: Sendable, Equatable {
   public var encoded: [UInt8] {
     let numbers = [
       UInt64(minimum.bitPattern), UInt64(maximum.bitPattern),
-      firstNonFinite.map { UInt64($0) } ?? .max,
+      firstNonFinite.map { UInt64($0) } ?? .max, UInt64(isIntegral ? 1 : 0),
     ]
     return numbers.withUnsafeBytes { Array($0) } + digests
   }
 
   /// A scan from another rank's bytes.
   public init(encoded: [UInt8]) {
-    precondition(encoded.count >= 24, "A scan has at least 24 bytes, not \(encoded.count)")
+    precondition(encoded.count >= 32, "A scan has at least 32 bytes, not \(encoded.count)")
     let numbers = encoded.withUnsafeBytes { bytes in
-      (0..<3).map { bytes.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self) }
+      (0..<4).map { bytes.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self) }
     }
     minimum = Float(bitPattern: UInt32(truncatingIfNeeded: numbers[0]))
     maximum = Float(bitPattern: UInt32(truncatingIfNeeded: numbers[1]))
     firstNonFinite = numbers[2] == .max ? nil : Int(numbers[2])
-    digests = Array(encoded[24...])
+    isIntegral = numbers[3] == 1
+    digests = Array(encoded[32...])
   }
 }

@@ -22,6 +22,10 @@ public enum Initializer: String, CaseIterable, Sendable, Codable {
   public func fill(_ parameters: FloatBuffer, layout: ParameterLayout, seed: UInt64) {
     let stream = RandomStream(seed: seed, purpose: .initialParameters)
     for (number, tensor) in layout.tensors.enumerated() {
+      if let value = tensor.initialValue {
+        tensor.write([Float](repeating: value, count: tensor.count), into: parameters)
+        continue
+      }
       let buffer = FloatBuffer(count: tensor.count)
       let row = buffer.matrix(rows: 1, columns: tensor.count)
       let scale: Float

@@ -16,6 +16,8 @@ public struct ParameterTensor: Sendable, Equatable {
   public let fanOut: Int
   let offset: Int
   let strides: [Int]
+  /// What every element starts as, whatever the initializer; nil for what it says.
+  let initialValue: Float?
 
   /// Whether it is added rather than multiplied by.
   public var isBias: Bool { shape.count == 1 }
@@ -93,12 +95,26 @@ public struct ParameterLayout: Sendable, Equatable {
       tensors.append(
         ParameterTensor(
           name: "\(path).weight", shape: [part, inputs], fanIn: inputs, fanOut: part,
-          offset: weights + head * part, strides: [1, stride]))
+          offset: weights + head * part, strides: [1, stride], initialValue: nil))
       tensors.append(
         ParameterTensor(
           name: "\(path).bias", shape: [part], fanIn: inputs, fanOut: part,
-          offset: biases + head * part, strides: [1]))
+          offset: biases + head * part, strides: [1], initialValue: nil))
     }
     return (weights, biases)
+  }
+
+  /// Sets aside a vector that belongs to no layer.
+  ///
+  /// - Parameters:
+  ///   - name: Its path.
+  ///   - count: Its elements.
+  ///   - initialValue: What they start as.
+  public mutating func addFree(name: String, count: Int, initialValue: Float) {
+    tensors.append(
+      ParameterTensor(
+        name: name, shape: [count], fanIn: 1, fanOut: count, offset: bufferCount, strides: [1],
+        initialValue: initialValue))
+    bufferCount += FloatBuffer.roundedUp(count)
   }
 }

@@ -3,69 +3,6 @@ internal import CKernels
 // The fused loops of the objective, with their shapes checked. What each computes is derived beside
 // the C loop; the plain versions that they are tested against are in Tests/TestSupport.
 
-/// log Bernoulli(x; sigmoid(logits)), one figure a row, and the gradient of −log p.
-///
-/// `log p = Σ_j x_j l_j − log(1 + e^{l_j})`, computed without overflow for any logit.
-///
-/// - Shape: `data` is `[examples, width]`; `logits` is `[examples * draws, width]`, the draws of an
-///   example together; `logLikelihood` is `[examples * draws]`; `gradient` is like `logits` and may
-///   be `logits` itself.
-/// - Units: nats, summed over a row.
-/// - Parameters:
-///   - data: Values in [0, 1].
-///   - logits: The decoder's output.
-///   - draws: Draws per example.
-///   - scale: What the gradient is multiplied by; 1 / draws for a mean over draws.
-///   - logLikelihood: Receives log p of each row.
-///   - gradient: Receives `scale * (sigmoid(logits) - data)` unless nil.
-/// - Source: Kingma & Welling 2014, appendix C.1.
-public func bernoulliLogLikelihood(
-  of data: MatrixView, logits: MatrixView, draws: Int, scale: Float = 1,
-  into logLikelihood: UnsafeMutableBufferPointer<Double>, gradient: MatrixView? = nil
-) {
-  precondition(
-    logits.rows == data.rows * draws && logits.columns == data.columns
-      && logLikelihood.count >= logits.rows && gradient.map { $0.count == logits.count } ?? true,
-    "Cannot score data \(data.shape) under logits \(logits.shape) with \(draws) draws")
-  guard let figures = logLikelihood.baseAddress else { return }
-  vd_kernel_bernoulli(
-    logits.rows, logits.columns, draws, data.denseBase, logits.denseBase, scale, figures,
-    gradient?.denseBase)
-}
-
-/// log N(x; mean, exp(log variance)), one figure a row, and the gradient of −log p.
-///
-/// `log p = −½ Σ_j (log 2π + v_j + (x_j − m_j)² e^{−v_j})`.
-///
-/// - Shape: `data` is `[examples, width]`; `parameters` is `[examples * draws, 2 * width]`, means
-///   then log variances; `logLikelihood` is `[examples * draws]`; `gradient` is like `parameters`
-///   and may be `parameters` itself.
-/// - Units: nats, summed over a row.
-/// - Parameters:
-///   - data: Any real values.
-///   - parameters: The decoder's output.
-///   - sigmoidMean: Whether the means pass through a sigmoid first, for data in [0, 1].
-///   - draws: Draws per example.
-///   - scale: What the gradient is multiplied by; 1 / draws for a mean over draws.
-///   - logLikelihood: Receives log p of each row.
-///   - gradient: Receives the gradient unless nil.
-/// - Source: Kingma & Welling 2014, appendix C.2.
-public func gaussianLogLikelihood(
-  of data: MatrixView, parameters: MatrixView, sigmoidMean: Bool, draws: Int, scale: Float = 1,
-  into logLikelihood: UnsafeMutableBufferPointer<Double>, gradient: MatrixView? = nil
-) {
-  precondition(
-    parameters.rows == data.rows * draws && parameters.columns == 2 * data.columns
-      && logLikelihood.count >= parameters.rows
-      && gradient.map { $0.count == parameters.count } ?? true,
-    "Cannot score data \(data.shape) under parameters \(parameters.shape) with \(draws) draws")
-  guard let figures = logLikelihood.baseAddress else { return }
-  vd_kernel_gaussian(
-    parameters.rows, data.columns, draws, sigmoidMean ? 1 : 0, data.denseBase, parameters.denseBase,
-    scale,
-    figures, gradient?.denseBase)
-}
-
 /// z = μ + σ ⊙ ε and KL(N(μ, σ²) ‖ N(0, I)).
 ///
 /// - Shape: `posterior` is `[examples, 2 * latent]`, means then log variances; `noise` and `latents`

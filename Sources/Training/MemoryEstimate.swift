@@ -16,8 +16,11 @@ enum MemoryEstimate {
     _ configuration: TrainingConfiguration, inputs: Int, examplesPerThread: Int, threadCount: Int
   ) -> Double {
     let model = configuration.model(inputs: inputs)
-    let outputs = inputs * model.likelihood.heads.count
-    let down = [inputs] + configuration.hidden + [2 * configuration.latent]
+    let outputs = model.likelihood.decoderOutputs(inputs: inputs)
+    let down =
+      [model.likelihood.encoderInputs(inputs: inputs)] + configuration.hidden + [
+        2 * configuration.latent
+      ]
     let up = [configuration.latent] + configuration.hidden.reversed() + [outputs]
     let parameters = [down, up].reduce(0.0) { sum, widths in
       sum + zip(widths, widths.dropFirst()).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }

@@ -41,8 +41,8 @@ public struct PreparedData: Sendable {
     let trainScan = try Self.scan(source.train, agreement)
     let testScan = try source.test.map { try Self.scan($0, agreement) }
     let scale =
-      configuration.scale.map { Float($0) } ?? source.knownScale
-      ?? (source.train.type == .uint8 && trainScan.maximum > 1 ? 255 : 1)
+      configuration.scale.map { Float($0) }
+      ?? Self.usualScale(configuration.valueNeed.need, source, trainScan)
     digest = SHA256.hexadecimal(
       of: trainScan.digest(of: source.train)
         + (source.test.flatMap { array in testScan.map { $0.digest(of: array) } } ?? ""))
@@ -146,18 +146,23 @@ public struct PreparedData: Sendable {
       throw .nonFinite(
         path: array.path, example: position / array.width, position: position % array.width)
     }
-    let reason: String? =
-      if configuration.likelihood == .bernoulli {
-        "--likelihood bernoulli"
-      } else if configuration.binarize != .none {
-        "--binarize \(configuration.binarize.rawValue)"
-      } else {
-        nil
-      }
-    let (minimum, maximum) = (scan.minimum / scale, scan.maximum / scale)
-    if let reason, minimum < 0 || maximum > 1 {
-      throw .outsideUnitInterval(
-        path: array.path, minimum: minimum, maximum: maximum, scale: scale, reason: reason)
+    let (need, reason) = configuration.valueNeed
+    let values = FoundValues(
+      range: scan.minimum...scan.maximum, isIntegral: scan.isIntegral, scale: scale)
+    if !need.isMet(by: values) {
+      throw .unsuitable(path: array.path, values: values, needs: need, reason: reason)
+    }
+  }
+
+  // What values are divided by where nobody says.
+  private static func usualScale(
+    _ need: ValueNeed, _ source: DataSource, _ scan: DataScan
+  ) -> Float {
+    switch need {
+    case .counts, .classes: 1
+    case .bytes: 255
+    case .anything, .unitInterval:
+      source.knownScale ?? (source.train.type == .uint8 && scan.maximum > 1 ? 255 : 1)
     }
   }
 }

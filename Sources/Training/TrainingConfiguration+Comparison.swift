@@ -60,7 +60,9 @@ extension TrainingConfiguration {
   ///
   /// A run that goes on cannot change them.
   private static let fixed: Set<CodingKeys> = [
-    .testFraction, .scale, .binarize, .hidden, .latent, .activation, .likelihood, .gaussianMean,
+    .testFraction, .scale, .binarize, .hidden, .latent, .activation, .likelihood, .observationMean,
+    .observationScale, .observationScaleValue,
+    .observationScaleFloor, .librarySize, .categories,
     .draws, .initializer, .globalBatchSize, .optimizer, .seed, .precision,
   ]
 

@@ -1,3 +1,4 @@
+internal import DataLoading
 internal import TensorKernels
 
 extension TrainingConfiguration {
@@ -29,6 +30,8 @@ extension TrainingConfiguration {
     try require(.weightDecay, weightDecay >= 0 && weightDecay.isFinite, "0 or more")
     try require(
       .clipGradientNorm, clipGradientNorm.map { $0 > 0 && $0.isFinite } ?? true, "above 0")
+    try validateLikelihood()
+    try require(.momentum, momentum == 0 || optimizer == .sgd, "0 without --optimizer sgd")
     try requirePositive(.bucketBytes, bucketBytes, atMost: 1 << 30)
     try require(
       .allReducePrecision, allReducePrecision == .f32 || allReduce != .sharedMemory,
@@ -36,6 +39,37 @@ extension TrainingConfiguration {
     if globalBatchSize < worldSize {
       throw .batchSmallerThanRanks(globalBatchSize: globalBatchSize, worldSize: worldSize)
     }
+  }
+
+  // A setting that the likelihood does not have is a mistake of its user, not a wish to be passed over.
+  private func validateLikelihood() throws(TrainingError) {
+    let name = "--likelihood \(likelihood.rawValue)"
+    try require(
+      .observationMean, observationMean == .linear || likelihood.hasScale,
+      "linear with \(name), which has no location")
+    try require(
+      .observationScale, observationScale == .decoder || likelihood.hasScale,
+      "decoder with \(name), which has no scale")
+    try require(
+      .observationScaleValue,
+      observationScaleValue > 0 && Float(observationScaleValue).isNormal, "above 0")
+    try require(
+      .observationScaleFloor,
+      observationScaleFloor >= 0 && Float(observationScaleFloor).isFinite, "0 or more")
+    try require(
+      .librarySize, librarySize == .none || likelihood.isOfCounts,
+      "none with \(name), which is not of counts")
+    try require(
+      .categories, categories == nil || likelihood == .categorical,
+      "left out with \(name), which has no classes")
+    try require(
+      .likelihood, likelihood != .categorical || categories != nil,
+      "given with --categories, the number of classes")
+    try require(
+      .categories, (categories ?? 2) >= 2 && (categories ?? 2) <= 65_536, "from 2 to 65536")
+    try require(
+      .binarize, binarize == .none || !(likelihood.isOfCounts || likelihood == .categorical),
+      "none with \(name)")
   }
 
   // What fits into 24 bits of a random counter, and what can be multiplied without a thought.

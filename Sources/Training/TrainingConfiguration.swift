@@ -26,20 +26,6 @@ public enum ScheduleKind: String, CaseIterable, Sendable, Codable {
   case cosine
 }
 
-/// p(x|z) by its name on the command line.
-public enum LikelihoodKind: String, CaseIterable, Sendable, Codable {
-  case bernoulli
-  case gaussian
-}
-
-/// What the Gaussian likelihood's mean passes through.
-public enum GaussianMean: String, CaseIterable, Sendable, Codable {
-  /// Any real mean.
-  case linear
-  /// A mean in (0, 1).
-  case sigmoid
-}
-
 /// How the gradients of all ranks are added.
 public enum AllReduceMethod: String, CaseIterable, Sendable, Codable {
   /// Shared memory where all ranks are on one node, overlapped where they are on several; blocking on
@@ -80,8 +66,18 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var activation = Activation.tanh
   /// p(x|z).
   public var likelihood = LikelihoodKind.bernoulli
-  /// What the Gaussian likelihood's mean passes through.
-  public var gaussianMean = GaussianMean.linear
+  /// What the location of a Gaussian, Laplace or discretized logistic likelihood passes through.
+  public var observationMean = ObservationMean.linear
+  /// Where the scale of such a likelihood comes from.
+  public var observationScale = ObservationScale.decoder
+  /// The scale where it is fixed, or where learning it starts.
+  public var observationScaleValue = 1.0
+  /// What is added to a scale that is learned; its square, to a variance.
+  public var observationScaleFloor = 0.001
+  /// What the means of counts are relative to.
+  public var librarySize = LibrarySize.none
+  /// Classes of the categorical likelihood.
+  public var categories: Int?
   /// L: draws of z per example in training.
   public var draws = 1
   /// How parameters start.
@@ -145,7 +141,12 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case latent
     case activation
     case likelihood
-    case gaussianMean = "gaussian-mean"
+    case observationMean = "observation-mean"
+    case observationScale = "observation-scale"
+    case observationScaleValue = "observation-scale-value"
+    case observationScaleFloor = "observation-scale-floor"
+    case librarySize = "library-size"
+    case categories
     case draws
     case initializer
     case epochs
@@ -174,9 +175,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public func model(inputs: Int) -> ModelConfiguration {
     ModelConfiguration(
       inputs: inputs, hidden: hidden, latent: latent, activation: activation,
-      likelihood: likelihood == .bernoulli
-        ? .bernoulli : .gaussian(sigmoidMean: gaussianMean == .sigmoid),
-      draws: draws, precision: precision)
+      likelihood: likelihoodOfModel, draws: draws, precision: precision)
   }
 
   /// Layer widths as text: `784-400-20-400-784`.
@@ -190,9 +189,9 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   /// Each layer has three products of the same size: forward, weights' gradient, inputs' gradient;
   /// the first layer needs no gradient of its inputs.
   func productOperations(inputs: Int) -> Double {
-    let heads = model(inputs: inputs).likelihood.heads.count
-    let encoder = [inputs] + hidden + [2 * latent]
-    let decoder = [latent] + hidden.reversed() + [heads * inputs]
+    let likelihood = model(inputs: inputs).likelihood
+    let encoder = [likelihood.encoderInputs(inputs: inputs)] + hidden + [2 * latent]
+    let decoder = [latent] + hidden.reversed() + [likelihood.decoderOutputs(inputs: inputs)]
     func multiplications(_ widths: [Int]) -> Double {
       zip(widths, widths.dropFirst()).reduce(0) { $0 + Double($1.0) * Double($1.1) }
     }

@@ -22,9 +22,11 @@ private func help<Choice: RawRepresentable>(
 extension Activation: ExpressibleByArgument {}
 extension AllReduceMethod: ExpressibleByArgument {}
 extension Binarization: ExpressibleByArgument {}
-extension GaussianMean: ExpressibleByArgument {}
 extension Initializer: ExpressibleByArgument {}
+extension LibrarySize: ExpressibleByArgument {}
 extension LikelihoodKind: ExpressibleByArgument {}
+extension ObservationMean: ExpressibleByArgument {}
+extension ObservationScale: ExpressibleByArgument {}
 extension OptimizerKind: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {}
 extension ScheduleKind: ExpressibleByArgument {}
@@ -88,8 +90,36 @@ struct ModelOptions: ParsableArguments {
   @Option(help: help("p(x|z)", defaults.likelihood))
   var likelihood: LikelihoodKind?
 
-  @Option(help: help("What the Gaussian mean passes through", defaults.gaussianMean))
-  var gaussianMean: GaussianMean?
+  @Option(
+    help: help(
+      "What the location of gaussian, laplace and discretized-logistic passes through",
+      defaults.observationMean))
+  var observationMean: ObservationMean?
+
+  @Option(help: help("Where their scale comes from", defaults.observationScale))
+  var observationScale: ObservationScale?
+
+  @Option(
+    parsing: .unconditional,
+    help: help(
+      "Their scale where it is fixed, or where per-dimension and shared start",
+      defaults.observationScaleValue))
+  var observationScaleValue: Double?
+
+  @Option(
+    parsing: .unconditional,
+    help: help("What is added to a scale that is learned", defaults.observationScaleFloor))
+  var observationScaleFloor: Double?
+
+  @Option(
+    help: help(
+      "What means of counts are relative to: nothing, or the example's total as in scVI",
+      defaults.librarySize))
+  var librarySize: LibrarySize?
+
+  @Option(
+    parsing: .unconditional, help: "Classes of categorical, whose data are numbers from 0.")
+  var categories: Int?
 
   @Option(parsing: .unconditional, help: help("Draws of z per example (L)", defaults.draws))
   var draws: Int?
@@ -241,7 +271,12 @@ func configure(
   set(\.latent, model.latent)
   set(\.activation, model.activation)
   set(\.likelihood, model.likelihood)
-  set(\.gaussianMean, model.gaussianMean)
+  set(\.observationMean, model.observationMean)
+  set(\.observationScale, model.observationScale)
+  set(\.observationScaleValue, model.observationScaleValue)
+  set(\.observationScaleFloor, model.observationScaleFloor)
+  set(\.librarySize, model.librarySize)
+  settings.categories = model.categories
   set(\.draws, model.draws)
   set(\.initializer, model.initializer)
   if optimization.steps != nil {

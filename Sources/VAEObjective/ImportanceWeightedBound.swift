@@ -77,7 +77,8 @@ extension VariationalAutoencoder {
       posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
     let decoded = try decoder.forward(
       latents, parameters: parameters, arena: arena, precision: .f32)
-    configuration.likelihood.score(data, parameters: decoded, draws: draws, into: drawFigures)
+    scorer.score(
+      data, outputs: decoded, draws: draws, parameters: parameters, into: drawFigures)
     let logLikelihoods = Array(drawFigures[..<draws])
     logPriorRatio(
       posterior: posterior, noise: noise, latents: latents, draws: draws, into: drawFigures)

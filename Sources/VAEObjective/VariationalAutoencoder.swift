@@ -19,6 +19,8 @@ public final class VariationalAutoencoder {
   let encoder: MultilayerPerceptron
   let decoder: MultilayerPerceptron
   let arena: Arena
+  let scorer: LikelihoodScorer
+  private let encoderInputSlot: ArenaSlot?
   private let latentSlot: ArenaSlot
   private let latentGradientSlot: ArenaSlot
   private let posteriorGradientSlot: ArenaSlot
@@ -36,17 +38,26 @@ public final class VariationalAutoencoder {
     let draws = configuration.draws
     var layout = ParameterLayout()
     var plan = ArenaPlan()
+    let likelihood = configuration.likelihood
+    let encoderInputs = likelihood.encoderInputs(inputs: configuration.inputs)
     encoder = MultilayerPerceptron(
-      path: "encoder", inputs: configuration.inputs, hidden: configuration.hidden,
+      path: "encoder", inputs: encoderInputs, hidden: configuration.hidden,
       heads: ["mean", "log_variance"], outputs: 2 * configuration.latent,
       activation: configuration.activation, capacity: capacity,
       precision: configuration.precision, layout: &layout, plan: &plan)
     decoder = MultilayerPerceptron(
       path: "decoder", inputs: configuration.latent, hidden: configuration.hidden.reversed(),
-      heads: configuration.likelihood.heads,
-      outputs: configuration.likelihood.heads.count * configuration.inputs,
+      heads: likelihood.heads,
+      outputs: likelihood.decoderOutputs(inputs: configuration.inputs),
       activation: configuration.activation, capacity: capacity * draws,
       precision: configuration.precision, layout: &layout, plan: &plan)
+    scorer = LikelihoodScorer(likelihood, inputs: configuration.inputs, layout: &layout)
+    encoderInputSlot =
+      if case .data = likelihood.encoderInput {
+        nil
+      } else {
+        plan.reserve(capacity: capacity, columns: encoderInputs)
+      }
     latentSlot = plan.reserve(capacity: capacity * draws, columns: configuration.latent)
     latentGradientSlot = plan.reserve(capacity: capacity * draws, columns: configuration.latent)
     posteriorGradientSlot = plan.reserve(capacity: capacity, columns: 2 * configuration.latent)
@@ -74,7 +85,20 @@ public final class VariationalAutoencoder {
   public func encode(
     _ data: MatrixView, parameters: FloatBuffer
   ) throws(KernelError) -> MatrixView {
-    try encoder.forward(data, parameters: parameters, arena: arena, precision: .f32)
+    try encoder.forward(
+      prepare(data), parameters: parameters, arena: arena, precision: .f32)
+  }
+
+  // What the encoder reads; in the arena until the next call unless it is the data themselves.
+  private func prepare(_ data: MatrixView) -> MatrixView {
+    guard let encoderInputSlot else { return data }
+    let prepared = arena.matrix(encoderInputSlot, rows: data.rows)
+    switch configuration.likelihood.encoderInput {
+    case .data: return data
+    case .log1p: log1p(of: data, into: prepared)
+    case .oneHot(let classes): oneHot(data, classes: classes, into: prepared)
+    }
+    return prepared
   }
 
   /// The ELBO of these examples.
@@ -85,7 +109,7 @@ public final class VariationalAutoencoder {
   public func elbo(
     of data: MatrixView, noise: MatrixView, parameters: FloatBuffer
   ) throws(KernelError) -> ELBO {
-    try forward(data, noise: noise, parameters: parameters, needsGradient: false).elbo
+    try forward(data, noise: noise, parameters: parameters, gradient: nil).elbo
   }
 
   /// The ELBO of these examples, and the gradient of its negative, summed over the examples.
@@ -108,8 +132,9 @@ public final class VariationalAutoencoder {
   ) throws(KernelError) -> GradientOutcome {
     let clock = ContinuousClock()
     let start = clock.now
-    let pass = try forward(data, noise: noise, parameters: parameters, needsGradient: true)
+    let pass = try forward(data, noise: noise, parameters: parameters, gradient: gradient)
     let middle = clock.now
+    if let range = scorer.range { progress?.didComplete(range) }
     let draws = configuration.draws
     // log p(x|z): `pass.decoded` now holds its negative gradient, 1 / draws included.
     let latentGradient = arena.matrix(latentGradientSlot, rows: pass.latents.rows)
@@ -123,7 +148,8 @@ public final class VariationalAutoencoder {
       latentGradient: latentGradient, posterior: pass.posterior, noise: noise, draws: draws,
       into: posteriorGradient)
     try encoder.backward(
-      posteriorGradient, input: data, parameters: parameters, parameterGradient: gradient,
+      posteriorGradient, input: pass.encoderInput, parameters: parameters,
+      parameterGradient: gradient,
       arena: arena, inputGradient: nil, precision: configuration.precision, progress: progress)
     return GradientOutcome(
       elbo: pass.elbo, forwardSeconds: start.duration(to: middle) / .seconds(1),
@@ -143,7 +169,7 @@ public final class VariationalAutoencoder {
     let draws = configuration.draws
     let latents = latentRows(data.rows * draws)
     try encoder.runProducts(
-      data, gradient: arena.matrix(posteriorGradientSlot, rows: data.rows),
+      prepare(data), gradient: arena.matrix(posteriorGradientSlot, rows: data.rows),
       parameters: parameters, parameterGradient: gradient, arena: arena, inputGradient: nil,
       precision: configuration.precision)
     try decoder.runProducts(
@@ -155,33 +181,37 @@ public final class VariationalAutoencoder {
 
   private struct Pass {
     let elbo: ELBO
+    let encoderInput: MatrixView
     let posterior: MatrixView  // [examples, 2 * latent]
     let latents: MatrixView  // [examples * draws, latent]
     let decoded: MatrixView  // [examples * draws, heads * inputs], or its gradient
   }
 
   private func forward(
-    _ data: MatrixView, noise: MatrixView, parameters: FloatBuffer, needsGradient: Bool
+    _ data: MatrixView, noise: MatrixView, parameters: FloatBuffer, gradient: FloatBuffer?
   ) throws(KernelError) -> Pass {
     let draws = configuration.draws
     precondition(
       data.columns == configuration.inputs && noise.rows == data.rows * draws,
       "Data \(data.shape) and noise \(noise.shape) do not fit \(configuration)")
     // Scores are always those of the parameters as they are.
-    let precision = needsGradient ? configuration.precision : .f32
+    let precision = gradient == nil ? .f32 : configuration.precision
+    let encoderInput = prepare(data)
     let posterior = try encoder.forward(
-      data, parameters: parameters, arena: arena, precision: precision)
+      encoderInput, parameters: parameters, arena: arena, precision: precision)
     let latents = latentRows(noise.rows)
     reparameterize(
       posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
     let decoded = try decoder.forward(
       latents, parameters: parameters, arena: arena, precision: precision)
-    configuration.likelihood.score(
-      data, parameters: decoded, draws: draws, scale: 1 / Float(draws), into: drawFigures,
-      gradient: needsGradient ? decoded : nil)
+    scorer.score(
+      data, outputs: decoded, draws: draws, parameters: parameters, gradient: gradient,
+      scale: 1 / Float(draws), into: drawFigures)
     let elbo = ELBO(
       reconstructionLogLikelihoodSum: drawFigures[..<noise.rows].reduce(0, +) / Double(draws),
       klDivergenceSum: exampleFigures[..<data.rows].reduce(0, +), exampleCount: data.rows)
-    return Pass(elbo: elbo, posterior: posterior, latents: latents, decoded: decoded)
+    return Pass(
+      elbo: elbo, encoderInput: encoderInput, posterior: posterior, latents: latents,
+      decoded: decoded)
   }
 }

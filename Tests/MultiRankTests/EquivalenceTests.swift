@@ -73,6 +73,34 @@ import Training
     }
   }
 
+  // Parameters that belong to no layer: dispersions, and one scale for all.
+  @Test(
+    arguments: [
+      ["--likelihood", "zero-inflated-negative-binomial", "--library-size", "observed"],
+      ["--likelihood", "laplace", "--observation-scale", "shared"],
+    ], ["shared-memory", "overlapped"])
+  func likelihoodsWithParametersOfTheirOwn(_ likelihood: [String], _ method: String) throws {
+    let folder = try TemporaryFolder()
+    let common =
+      ["train", "--steps", "40", "--hidden", "30", "--latent", "5", "--seed", "3"] + likelihood
+    let local = try Launch.alone(
+      "vae-dist", common + ["--threads", "2", "--run", folder.path("local")])
+    #expect(local.status == 0, "\(local.errors)")
+    let outcome = try Launch.ranks(
+      3, "vae-dist",
+      common + [
+        "--threads", "1", "--all-reduce", method, "--bucket-bytes", "4000", "--run",
+        folder.path("ranks"),
+      ])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let one = try Self.events(folder.path("local"), "evaluate")
+    let many = try Self.events(folder.path("ranks"), "evaluate")
+    #expect(many.count == one.count && !many.isEmpty)
+    for (a, b) in zip(one, many) {
+      #expect(try abs(#require(a.elbo) - #require(b.elbo)) < 1e-4 * abs(#require(a.elbo)))
+    }
+  }
+
   @Test(arguments: ["overlapped", "blocking"])
   func gradientsInBFloat16ChangeTheCurveALittle(_ method: String) throws {
     let folder = try TemporaryFolder()

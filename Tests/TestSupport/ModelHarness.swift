@@ -15,14 +15,11 @@ package final class ModelHarness {
   }
 
   package convenience init(_ reference: ReferenceVAE, capacity: Int) {
-    let likelihood: Likelihood =
-      reference.likelihood == "bernoulli"
-      ? .bernoulli : .gaussian(sigmoidMean: reference.likelihood == "gaussian-sigmoid")
     self.init(
       ModelConfiguration(
         inputs: reference.inputs, hidden: reference.hidden, latent: reference.latent,
         activation: Activation(rawValue: reference.activation) ?? .identity,
-        likelihood: likelihood, draws: reference.draws),
+        likelihood: reference.observed.likelihood, draws: reference.draws),
       capacity: capacity)
   }
 

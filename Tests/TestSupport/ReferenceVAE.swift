@@ -10,7 +10,7 @@ package struct ReferenceVAE {
   package var hidden: [Int]
   package var latent: Int
   package var activation: String
-  /// `bernoulli`, `gaussian` or `gaussian-sigmoid`.
+  /// One of the names of ``ReferenceLikelihood``.
   package var likelihood: String
   package var draws: Int
 
@@ -25,14 +25,20 @@ package struct ReferenceVAE {
     self.draws = draws
   }
 
-  private var heads: [String] {
-    likelihood == "bernoulli" ? ["logits"] : ["mean", "log_variance"]
+  package var observed: ReferenceLikelihood {
+    guard let likelihood = ReferenceLikelihood.named[likelihood] else {
+      preconditionFailure("There is no likelihood '\(likelihood)'")
+    }
+    return ReferenceLikelihood(likelihood)
   }
+
+  private var heads: [String] { observed.likelihood.heads }
 
   /// Names and extents `[outputs, inputs]` of every layer.
   package var layers: [(path: String, outputs: Int, inputs: Int)] {
     var result: [(String, Int, Int)] = []
-    var width = inputs
+    let likelihood = observed.likelihood
+    var width = likelihood.encoderInputs(inputs: inputs)
     for (number, size) in hidden.enumerated() {
       result.append(("encoder.\(number)", size, width))
       width = size
@@ -43,7 +49,8 @@ package struct ReferenceVAE {
       result.append(("decoder.\(number)", size, width))
       width = size
     }
-    return result + heads.map { ("decoder.\($0)", inputs, width) }
+    let outputs = likelihood.decoderOutputs(inputs: inputs) / heads.count
+    return result + heads.map { ("decoder.\($0)", outputs, width) }
   }
 
   /// Random parameters.
@@ -55,6 +62,9 @@ package struct ReferenceVAE {
       tensors["\(layer.path).weight"] = random.uniform(
         layer.outputs * layer.inputs, in: -bound...bound)
       tensors["\(layer.path).bias"] = random.uniform(layer.outputs, in: -0.2...0.2)
+    }
+    if let free = observed.free(inputs: inputs), let name = free.name {
+      tensors[name] = random.uniform(free.count, in: -0.5...0.5)
     }
     return tensors
   }
@@ -144,34 +154,9 @@ package struct ReferenceVAE {
     return g
   }
 
-  /// log p(x|z) and its gradient with respect to each head's output.
-  package func logLikelihood(
-    _ x: [Double], _ outputs: [[Double]]
-  ) -> (value: Double, gradients: [[Double]]) {
-    var value = 0.0
-    var gradients = outputs.map { [Double](repeating: 0, count: $0.count) }
-    for j in x.indices {
-      if likelihood == "bernoulli" {
-        let l = outputs[0][j]
-        value += x[j] * l - max(l, 0) - log1p(exp(-abs(l)))
-        gradients[0][j] = x[j] - 1 / (1 + exp(-l))
-      } else {
-        let raw = outputs[0][j]
-        let isSigmoid = likelihood == "gaussian-sigmoid"
-        let m = isSigmoid ? 1 / (1 + exp(-raw)) : raw
-        let v = outputs[1][j]
-        let d = x[j] - m
-        value -= 0.5 * (log(2 * Double.pi) + v + d * d * exp(-v))
-        gradients[0][j] = d * exp(-v) * (isSigmoid ? m * (1 - m) : 1)
-        gradients[1][j] = -0.5 + 0.5 * d * d * exp(-v)
-      }
-    }
-    return (value, gradients)
-  }
-
   /// The posterior's mean and log variance.
   package func encode(_ p: Tensors, _ x: [Double]) -> (mean: [Double], logVariance: [Double]) {
-    let h = stack(p, "encoder", x).output
+    let h = stack(p, "encoder", observed.encoderInput(x)).output
     return (affine(p, "encoder.mean", h), affine(p, "encoder.log_variance", h))
   }
 
@@ -204,8 +189,12 @@ package struct ReferenceVAE {
   ) -> (reconstruction: Double, kl: Double) {
     var reconstruction = 0.0
     var kl = 0.0
+    let observed = observed
+    let free = observed.free(inputs: inputs)
+    let freeValues =
+      free.map { free in free.name.flatMap { p[$0] } ?? [observed.fixedSpread] } ?? []
     for (number, x) in data.enumerated() {
-      let encoder = stack(p, "encoder", x)
+      let encoder = stack(p, "encoder", observed.encoderInput(x))
       let mean = affine(p, "encoder.mean", encoder.output)
       let logVariance = affine(p, "encoder.log_variance", encoder.output)
       for j in 0..<latent {
@@ -219,11 +208,14 @@ package struct ReferenceVAE {
         let z = (0..<latent).map { mean[$0] + exp(0.5 * logVariance[$0]) * e[$0] }
         let decoder = stack(p, "decoder", z)
         let outputs = heads.map { affine(p, "decoder.\($0)", decoder.output) }
-        let scored = logLikelihood(x, outputs)
+        let scored = observed.logLikelihood(x, outputs, free: freeValues)
         reconstruction += scored.value / Double(draws)
         if !wantsGradient { continue }
         var g = [Double](repeating: 0, count: decoder.output.count)
-        for (head, headGradient) in zip(heads, scored.gradients) {
+        if let name = free?.name {
+          for j in scored.free.indices { gradient[name]?[j] -= scored.free[j] / Double(draws) }
+        }
+        for (head, headGradient) in zip(heads, scored.heads) {
           let below = affineBackward(
             p, "decoder.\(head)", decoder.output, headGradient.map { -$0 / Double(draws) },
             &gradient)

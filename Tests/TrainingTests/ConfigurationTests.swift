@@ -30,6 +30,36 @@ import Training
     ("--weight-decay is -1; it must be 0 or more", { $0.weightDecay = -1 }),
     ("--clip-gradient-norm is 0; it must be above 0", { $0.clipGradientNorm = 0 }),
     ("--scale is -255; it must be above 0", { $0.scale = -255 }),
+    ("--momentum is 0.5; it must be 0 without --optimizer sgd", { $0.momentum = 0.5 }),
+    (
+      "--observation-mean is sigmoid; it must be linear with --likelihood bernoulli, which has no location",
+      { $0.observationMean = .sigmoid }
+    ),
+    (
+      "--observation-scale is shared; it must be decoder with --likelihood poisson, which has no scale",
+      { ($0.likelihood, $0.observationScale) = (.poisson, .shared) }
+    ),
+    ("--observation-scale-value is 0; it must be above 0", { $0.observationScaleValue = 0 }),
+    (
+      "--observation-scale-floor is -1; it must be 0 or more",
+      { $0.observationScaleFloor = -1 }
+    ),
+    (
+      "--library-size is observed; it must be none with --likelihood gaussian, which is not of counts",
+      { ($0.likelihood, $0.librarySize) = (.gaussian, .observed) }
+    ),
+    (
+      "--likelihood is categorical; it must be given with --categories, the number of classes",
+      { $0.likelihood = .categorical }
+    ),
+    (
+      "--categories is 1; it must be from 2 to 65536",
+      { ($0.likelihood, $0.categories) = (.categorical, 1) }
+    ),
+    (
+      "--binarize is dynamic; it must be none with --likelihood poisson",
+      { ($0.likelihood, $0.binarize) = (.poisson, .dynamic) }
+    ),
     (
       "--global-batch-size is 2, which 3 ranks cannot share; use at least 3",
       { $0.globalBatchSize = 2 }

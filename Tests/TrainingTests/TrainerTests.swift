@@ -59,7 +59,7 @@ import Training
     configuration.learningRate = optimizer.usualLearningRate
     configuration.learningRateSchedule = .cosine
     configuration.warmupSteps = 3
-    configuration.momentum = 0.5
+    configuration.momentum = configuration.optimizer == .sgd ? 0.5 : 0
     configuration.weightDecay = 1e-4
     configuration.clipGradientNorm = 1
     configuration.epochs = 5
@@ -77,7 +77,7 @@ import Training
     let folder = try TemporaryFolder()
     var configuration = Self.configuration(try Self.data(folder))
     configuration.optimizer = optimizer
-    configuration.momentum = 0.9
+    configuration.momentum = configuration.optimizer == .sgd ? 0.9 : 0
     configuration.binarize = .dynamic
     configuration.checkpointEverySteps = steps
     try Self.train(configuration, folder.path("whole"))
@@ -240,6 +240,68 @@ import Training
       "has values from -0.5 to 1, but --likelihood bernoulli needs values in [0, 1]; use --likelihood gaussian"
     ),
   ]
+
+  static let unsuitable: [(LikelihoodKind, Double?, [[Float]], String)] = [
+    (
+      .bernoulli, nil, [[0, 255], [7, 1], [0, 0]],
+      "has values from 0 to 255, but --likelihood bernoulli needs values in [0, 1]; use --scale 255, or --likelihood discretized-logistic with --scale 255"
+    ),
+    (
+      .poisson, nil, [[0, 2.5], [7, 1], [0, 0]],
+      "has fractional values from 0 to 7, but --likelihood poisson needs counts: whole numbers from 0 on, and --scale 1; use --likelihood gaussian"
+    ),
+    (
+      .negativeBinomial, 2, [[0, 2], [8, 1], [0, 0]],
+      "has values from 0 to 4 after division by 2, but --likelihood negative-binomial needs counts: whole numbers from 0 on, and --scale 1; use --scale 1"
+    ),
+    (
+      .discretizedLogistic, 1, [[0, 2], [8, 1], [0, 0]],
+      "has values from 0 to 8, but --likelihood discretized-logistic needs whole numbers from 0 to 255 and --scale 255; use --scale 255"
+    ),
+    (
+      .categorical, nil, [[0, 2], [3, 1], [0, 0]],
+      "has values from 0 to 3, but --likelihood categorical needs class numbers from 0 to 2 and --scale 1; use --categories 4"
+    ),
+  ]
+
+  @Test(arguments: unsuitable) func dataMustSuitTheLikelihood(
+    _ likelihood: LikelihoodKind, scale: Double?, rows: [[Float]], sentence: String
+  ) throws {
+    let folder = try TemporaryFolder()
+    var configuration = TrainingConfiguration()
+    configuration.data = try folder.write(npy(rows), to: "x.npy")
+    configuration.testFraction = 0.34
+    configuration.likelihood = likelihood
+    configuration.scale = scale
+    configuration.categories = likelihood == .categorical ? 3 : nil
+    do {
+      _ = try PreparedData(configuration, agreement: Self.ranks)
+      Issue.record("\(likelihood) accepted \(rows)")
+    } catch let failure as SharedFailure {
+      #expect(failure.message == "'\(configuration.data)' \(sentence)")
+    }
+  }
+
+  /// Every likelihood learns from the digits, which are counts, classes, and shades of grey.
+  @Test(arguments: LikelihoodKind.allCases, ObservationScale.allCases)
+  func everyLikelihoodLearns(_ likelihood: LikelihoodKind, _ scale: ObservationScale) throws {
+    let hasScale = [.gaussian, .laplace, .discretizedLogistic].contains(likelihood)
+    if !hasScale && scale != .decoder { return }
+    let folder = try TemporaryFolder()
+    var configuration = Self.configuration("digits")
+    configuration.hidden = [20]
+    configuration.epochs = 3
+    configuration.likelihood = likelihood
+    configuration.observationScale = scale
+    configuration.observationScaleValue = 0.3
+    configuration.categories = likelihood == .categorical ? 17 : nil
+    configuration.librarySize =
+      likelihood == .zeroInflatedNegativeBinomial ? .observed : .none
+    try Self.train(configuration, folder.path("run"))
+    let tests = try Self.events(folder.path("run")).filter { $0.event == "evaluate" }
+      .compactMap(\.elbo)
+    #expect(try #require(tests.last) > #require(tests.first) + 0.5, "\(tests)")
+  }
 
   @Test(arguments: badData) func dataThatDoNotFitAreRefused(
     _ what: String, rows: [[Float]], sentence: String

@@ -53,18 +53,48 @@ void vd_kernel_column_sums(size_t rows, size_t columns, size_t stride, const flo
 
 // MARK: Likelihoods, one figure a row
 
-/// log Bernoulli(x; sigmoid(l)) summed over a row = Σ_j x·l − softplus(l). Row r of `logits` is
-/// compared with row r / draws of `data`. Where `gradient` is not null it receives
-/// scale · (sigmoid(l) − x), the gradient of −log p; it may be `logits` itself.
-void vd_kernel_bernoulli(size_t rows, size_t columns, size_t draws, const float *data,
-                         const float *logits, float scale, double *log_likelihood, float *gradient);
+/// What a likelihood scores. A row of `outputs` holds the decoder's heads one after the other, each
+/// `columns` wide; row r is compared with row r / draws of `data`.
+typedef struct {
+  size_t rows, columns, draws;
+  const float *data;
+  /// Where `wants_gradient`, overwritten by scale · ∂(−log p)/∂outputs; where `shares`, overwritten
+  /// in any case.
+  float *outputs;
+  int wants_gradient;
+  float scale;
+  /// Parameters that are the same for all rows, [columns], and what their gradient is added to: the
+  /// spread of GAUSSIAN (log variance), LAPLACE and DISCRETIZED_LOGISTIC (log scale), which is
+  /// otherwise the second head, and log θ of the negative binomials. Null where there are none.
+  const float *free;
+  float *free_gradient;
+  /// What is added to a scale (squared, to a variance).
+  float floor;
+  /// Whether locations pass through a sigmoid first.
+  int sigmoid_location;
+  /// Not null for counts whose means are the row's total times a softmax; room for [columns].
+  float *shares;
+  /// [rows], nats.
+  double *log_likelihood;
+} vd_kernel_scoring;
 
-/// log N(x; m, exp(v)) summed over a row. A row of `parameters` holds the means (before the sigmoid
-/// where `sigmoid_mean`), then the log variances. Where `gradient` is not null it receives
-/// scale · ∂(−log p)/∂parameters; it may be `parameters` itself.
-void vd_kernel_gaussian(size_t rows, size_t columns, size_t draws, int sigmoid_mean,
-                        const float *data, const float *parameters, float scale,
-                        double *log_likelihood, float *gradient);
+/// Heads: logits.
+void vd_kernel_bernoulli(const vd_kernel_scoring *scoring);
+void vd_kernel_continuous_bernoulli(const vd_kernel_scoring *scoring);
+/// Heads: locations and, without `free`, spreads.
+void vd_kernel_gaussian(const vd_kernel_scoring *scoring);
+void vd_kernel_laplace(const vd_kernel_scoring *scoring);
+/// Of values k / 255.
+void vd_kernel_discretized_logistic(const vd_kernel_scoring *scoring);
+/// Heads: log means (or what their softmax is taken of) and, zero-inflated, logits of the inflation.
+void vd_kernel_poisson(const vd_kernel_scoring *scoring);
+void vd_kernel_negative_binomial(const vd_kernel_scoring *scoring);
+void vd_kernel_zero_inflated_negative_binomial(const vd_kernel_scoring *scoring);
+/// Each value is the number of a class; `outputs` holds `classes` logits for each value in turn.
+void vd_kernel_categorical(const vd_kernel_scoring *scoring, size_t classes);
+
+/// destination[i] = log(1 + source[i]).
+void vd_kernel_log1p(size_t count, const float *source, float *destination);
 
 // MARK: Diagonal Gaussian posterior. A row of `posterior` holds the means, then the log variances.
 
