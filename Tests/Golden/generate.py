@@ -110,6 +110,60 @@ def model_case(name, *, inputs, hidden, latent, activation, likelihood, draws, s
     save_file({k: v.contiguous() for k, v in out.items()}, HERE / f"{name}.safetensors", METADATA)
 
 
+def likelihoods():
+    """log p of many values under each likelihood, and the derivatives with respect to operands.
+
+    `NAME` is [values, 1 + operands + 1 + operands]: x, the operands, log p, the derivatives.
+    """
+    D = torch.distributions
+    generator = torch.Generator().manual_seed(5)
+    count = 64
+    normal = lambda scale, shift=0.0: (
+        scale * torch.randn(count, generator=generator) + shift).double()
+    unit = torch.rand(count, generator=generator).double()
+    byte = torch.randint(0, 256, (count,), generator=generator).double() / 255
+    byte[:8] = torch.tensor([0.0, 1.0] * 4)
+    counts = torch.floor(torch.exp(normal(1.5, 1.0))).clamp(0)
+    counts[:16] = 0
+    classes = torch.randint(0, 4, (count,), generator=generator).double()
+
+    def negative_binomial(x, mean, dispersion):
+        return D.NegativeBinomial(dispersion.exp(), logits=mean - dispersion).log_prob(x)
+
+    def zero_inflated(x, mean, inflation, dispersion):
+        p = negative_binomial(x, mean, dispersion).exp()
+        share = torch.sigmoid(inflation)
+        return torch.log(share * (x == 0) + (1 - share) * p)
+
+    def discretized_logistic(x, location, scale):
+        below = torch.sigmoid((x - location - 0.5 / 255) / scale.exp()) * (x > 0.001)
+        above = torch.sigmoid((x - location + 0.5 / 255) / scale.exp())
+        return torch.log(torch.where(x > 0.999, torch.ones_like(x), above) - below)
+
+    table = {
+        "continuous-bernoulli": (
+            lambda x, a: D.ContinuousBernoulli(logits=a).log_prob(x), unit, [normal(3.0)]),
+        "laplace": (lambda x, a, b: D.Laplace(a, b.exp()).log_prob(x), unit,
+                    [normal(1.0), normal(1.0)]),
+        "discretized-logistic": (discretized_logistic, byte, [normal(0.2, 0.5), normal(0.5, -2)]),
+        "poisson": (lambda x, a: D.Poisson(a.exp()).log_prob(x), counts, [normal(1.0, 1.0)]),
+        "negative-binomial": (negative_binomial, counts, [normal(1.0, 1.0), normal(1.5)]),
+        "zero-inflated": (zero_inflated, counts, [normal(1.0, 1.0), normal(1.0), normal(1.5)]),
+        "categorical": (
+            lambda x, *l: D.Categorical(logits=torch.stack(l, -1)).log_prob(x), classes,
+            [normal(2.0) for _ in range(4)]),
+    }
+    out = {}
+    for name, (log_p, x, operands) in table.items():
+        x = x.float().double()
+        operands = [o.float().double().requires_grad_() for o in operands]
+        value = log_p(x, *operands)
+        value.sum().backward()
+        columns = [x, *operands, value, *(o.grad for o in operands)]
+        out[name] = torch.stack(columns, -1).detach().float().contiguous()
+    save_file(out, HERE / "likelihoods.safetensors", METADATA)
+
+
 def arrays():
     """One small NPY file for each number format, order and version that NumPy writes."""
     base = np.arange(24).reshape(4, 3, 2)
@@ -134,6 +188,7 @@ def arrays():
 if __name__ == "__main__":
     (HERE / "npy").mkdir(exist_ok=True)
     arrays()
+    likelihoods()
     common = dict(inputs=11, latent=3)
     model_case("bernoulli-tanh", hidden=[7, 5], activation="tanh", likelihood="bernoulli",
                draws=1, seed=1, **common)

@@ -126,4 +126,38 @@ import VAEObjective
       }
     }
   }
+
+  @Test(
+    arguments: [
+      ("continuous-bernoulli", 1), ("laplace", 2), ("discretized-logistic", 2), ("poisson", 1),
+      ("negative-binomial", 2), ("zero-inflated", 3), ("categorical", 4),
+    ])
+  func likelihoodsAgreeWithPyTorch(_ name: String, operands: Int) throws {
+    let count = 64
+    let columns = 2 + 2 * operands
+    let table = try SafetensorsFile(path: golden("likelihoods.safetensors"))
+      .floats(named: name, shape: [count, columns])
+    var likelihood = try #require(ReferenceLikelihood.named[name])
+    likelihood.spreadFloor = 0
+    let isFree = ReferenceLikelihood(likelihood).free(inputs: 1) != nil
+    for row in 0..<count {
+      let values = table[row * columns..<(row + 1) * columns].map(Double.init)
+      let own = Array(values[1...operands])
+      let outputs = FloatBuffer(isFree ? Array(own.dropLast()) : own)
+      let (free, gradient) = (FloatBuffer([own[operands - 1]]), FloatBuffer(count: 1))
+      var scoring = LikelihoodScoring(likelihood.family, draws: 1, gradientScale: 1)
+      if isFree { scoring.free = (free, gradient) }
+      let figures = withFigures(1) {
+        scoring.run(
+          FloatBuffer([values[0]]).matrix(rows: 1, columns: 1),
+          outputs: outputs.matrix(rows: 1, columns: outputs.count), into: $0)
+      }
+      let expected = values[operands + 1]
+      #expect(abs(figures[0] - expected) <= 2e-6 * abs(expected) + 5e-6, "\(name) \(values)")
+      let slopes = outputs.values + (isFree ? gradient.values : [])
+      for (own, other) in zip(slopes, values[(operands + 2)...]) {
+        #expect(abs(Double(own) + other) <= 5e-6 * abs(other) + 1e-5, "\(name) \(values)")
+      }
+    }
+  }
 }
