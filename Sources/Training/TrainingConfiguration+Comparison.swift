@@ -7,8 +7,8 @@ internal import Foundation
 extension TrainingConfiguration {
   /// Every setting as `(name, value)` in the order of the command line; `default` where none is set.
   public var settings: [(name: String, value: String)] {
-    let values = fields
-    return CodingKeys.allCases.map { ($0.rawValue, values[$0.rawValue] ?? "default") }
+    let values = values
+    return CodingKeys.allCases.map { ($0.rawValue, values[$0.rawValue]?.text ?? "default") }
   }
 
   /// Every setting that is not left to its default, as `--name=value`.
@@ -38,22 +38,23 @@ extension TrainingConfiguration {
 
   /// A configuration from ``json``; nil if the text is something else.
   ///
-  /// A checkpoint of an earlier version lacks the settings that came later; they are words, and
-  /// their defaults are what the earlier version did.
+  /// A checkpoint of an earlier version lacks the settings that came later; their defaults are what
+  /// the earlier version did, but for the floor of scales, which it did not have.
   init?(json: String) {
-    var json = json
-    for _ in CodingKeys.allCases {
-      do {
-        self = try JSONDecoder().decode(Self.self, from: Data(json.utf8))
-        return
-      } catch DecodingError.keyNotFound(let key, _) {
-        guard let value = Self().fields[key.stringValue] else { return nil }
-        json = "{\"\(key.stringValue)\":\"\(value)\"," + json.dropFirst()
-      } catch {
-        return nil
-      }
+    let decoder = JSONDecoder()
+    guard var values = try? decoder.decode([String: Scalar].self, from: Data(json.utf8)) else {
+      return nil
     }
-    return nil
+    if let mean = values.removeValue(forKey: "gaussian-mean") {
+      values[CodingKeys.observationMean.rawValue] = mean
+      values[CodingKeys.observationScaleFloor.rawValue] = .number(0)
+    }
+    // The length of a run may be given in steps, and then has no epochs.
+    let defaults = Self().values.filter { $0.key != CodingKeys.epochs.rawValue }
+    guard let whole = try? JSONEncoder().encode(defaults.merging(values) { $1 }),
+      let configuration = try? decoder.decode(Self.self, from: whole)
+    else { return nil }
+    self = configuration
   }
 
   /// The settings that decide the model, the order of the data, or the meaning of saved state.
@@ -75,27 +76,52 @@ extension TrainingConfiguration {
   }
 
   // Through JSON, so that names and values are those that files have.
-  private var fields: [String: String] {
+  private var values: [String: Scalar] {
     guard let values = try? JSONDecoder().decode([String: Scalar].self, from: Data(json.utf8))
     else { preconditionFailure("A configuration is one flat object of settings") }
-    return values.mapValues(\.text)
+    return values
   }
 
-  private struct Scalar: Decodable {
-    let text: String
+  private enum Scalar: Codable {
+    case list([Int])
+    case integer(Int)
+    case unsigned(UInt64)
+    case number(Double)
+    case text(String)
+
+    var text: String {
+      switch self {
+      case .list(let list): list.isEmpty ? "none" : list.map(String.init).joined(separator: ",")
+      case .integer(let number): String(number)
+      case .unsigned(let number): String(number)
+      case .number(let number): String(number)
+      case .text(let text): text
+      }
+    }
 
     init(from decoder: any Decoder) throws {
       let container = try decoder.singleValueContainer()
       if let list = try? container.decode([Int].self) {
-        text = list.isEmpty ? "none" : list.map(String.init).joined(separator: ",")
+        self = .list(list)
       } else if let number = try? container.decode(Int.self) {
-        text = String(number)
+        self = .integer(number)
       } else if let number = try? container.decode(UInt64.self) {
-        text = String(number)
+        self = .unsigned(number)
       } else if let number = try? container.decode(Double.self) {
-        text = String(number)
+        self = .number(number)
       } else {
-        text = try container.decode(String.self)
+        self = .text(try container.decode(String.self))
+      }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+      var container = encoder.singleValueContainer()
+      switch self {
+      case .list(let list): try container.encode(list)
+      case .integer(let number): try container.encode(number)
+      case .unsigned(let number): try container.encode(number)
+      case .number(let number): try container.encode(number)
+      case .text(let text): try container.encode(text)
       }
     }
   }
