@@ -16,11 +16,11 @@ typedef struct {
   float *free_gradient;
 } row_operands;
 
-VD_INLINE float score_piece(size_t count, row_operands o, const vd_kernel_scoring *s,
+VD_INLINE float score_piece(size_t count, row_operands o, const vd_kernel_scoring *s, float scale,
                             vd_term_function term, enum second second, int has_third,
                             int wants_gradient) {
 #pragma clang fp reassociate(on)
-  float sum = 0, scale = s->scale;
+  float sum = 0;
   const float *restrict x = o.x;
   float *restrict a = o.a, *restrict b = o.b, *restrict c = o.c;
   const float *restrict free = o.free;
@@ -85,6 +85,7 @@ VD_INLINE void score_rows(const vd_kernel_scoring *s, vd_term_function term, enu
     const float *x = s->data + r / s->draws * columns;
     float *heads_of_row = s->outputs + r * heads * columns;
     if (s->shares) to_log_means(columns, x, heads_of_row, s->shares);
+    float scale = s->row_scales ? s->scale * s->row_scales[r] : s->scale;
     double sum = 0;
     for (size_t start = 0; start < columns; start += piece) {
       size_t count = columns - start < piece ? columns - start : piece;
@@ -97,8 +98,8 @@ VD_INLINE void score_rows(const vd_kernel_scoring *s, vd_term_function term, enu
           .free = s->free + (second == FREE ? start : 0),
           .free_gradient = s->free_gradient + (second == FREE ? start : 0),
       };
-      sum += s->wants_gradient ? score_piece(count, o, s, term, second, has_third, 1)
-                               : score_piece(count, o, s, term, second, has_third, 0);
+      sum += s->wants_gradient ? score_piece(count, o, s, scale, term, second, has_third, 1)
+                               : score_piece(count, o, s, scale, term, second, has_third, 0);
     }
     if (s->shares && s->wants_gradient) from_log_means(columns, s->shares, heads_of_row);
     s->log_likelihood[r] = sum;
@@ -160,9 +161,10 @@ VD_DISPATCHED void vd_kernel_categorical(const vd_kernel_scoring *s, size_t clas
       for (size_t k = 0; k < classes; k++) total += vd_exp(l[k] - largest);
       sum += own - largest - vd_log(total);
       if (!s->wants_gradient) continue;
-      float inverse = s->scale / total;
+      float scale = s->row_scales ? s->scale * s->row_scales[r] : s->scale;
+      float inverse = scale / total;
       for (size_t k = 0; k < classes; k++) l[k] = vd_exp(l[k] - largest) * inverse;
-      l[chosen] -= s->scale;
+      l[chosen] -= scale;
     }
     s->log_likelihood[r] = sum;
   }

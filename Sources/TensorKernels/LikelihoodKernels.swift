@@ -39,6 +39,8 @@ public struct LikelihoodScoring {
   public var draws: Int
   /// What gradients are multiplied by; nil for no gradient.
   public var gradientScale: Float?
+  /// What the gradient of each row is multiplied by besides, `[examples * draws]`; nil for 1.
+  public var rowScales: UnsafeBufferPointer<Float>?
   /// Parameters that all rows share, `[width]`, and what their gradient is added to: the spread (log
   /// variance or log scale) where it is not the decoder's, or log θ.
   public var free: (values: FloatBuffer, gradient: FloatBuffer)?
@@ -75,6 +77,7 @@ public struct LikelihoodScoring {
       outputs.rows == data.rows * draws && logLikelihood.count >= outputs.rows
         && outputs.columns == width * outputsPerValue
         && (free.map { $0.values.count >= width && $0.gradient.count >= width } ?? true)
+        && (rowScales.map { $0.count >= outputs.rows } ?? true)
         && (shares.map { $0.count >= width } ?? true),
       "Cannot score data \(data.shape) under outputs \(outputs.shape) with \(draws) draws")
     guard let figures = logLikelihood.baseAddress else { return }
@@ -86,6 +89,7 @@ public struct LikelihoodScoring {
     scoring.outputs = outputs.denseBase
     scoring.wants_gradient = gradientScale == nil ? 0 : 1
     scoring.scale = gradientScale ?? 0
+    scoring.row_scales = rowScales?.baseAddress
     scoring.free = free.map { UnsafePointer($0.values.base) }
     scoring.free_gradient = free?.gradient.base
     scoring.floor = floor

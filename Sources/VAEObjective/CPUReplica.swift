@@ -17,17 +17,25 @@ public final class CPUReplica: Replica {
   private let team: WorkerTeam
   private let barrier: TeamBarrier
   private let capacity: Int
+  private var klWeights: [Float] = []  // of the step that is under way
 
   /// One thread's model and noise.
   private final class Worker {
     let model: VariationalAutoencoder
     let noise: FloatBuffer
     var outcome = GradientOutcome()
+    let divergences: UnsafeMutableBufferPointer<Double>  // [latent], nats
     var failure: KernelError?
 
     init(_ configuration: ModelConfiguration, capacity: Int) {
       model = VariationalAutoencoder(configuration, capacity: capacity)
       noise = FloatBuffer(count: capacity * configuration.draws * configuration.latent)
+      divergences = .allocate(capacity: configuration.latent)
+      divergences.initialize(repeating: 0)
+    }
+
+    deinit {
+      divergences.deallocate()
     }
 
     func noiseRows(_ examples: Int) -> MatrixView {
@@ -72,7 +80,8 @@ public final class CPUReplica: Replica {
 
   /// Overwrites ``gradients`` by the gradient of −ELBO, summed over these examples.
   public func computeGradient(
-    of batch: ExampleBatch, noise: RandomStream, receiver: (any GradientReceiver)? = nil
+    of batch: ExampleBatch, noise: RandomStream, klWeighting: KLWeighting = .same(1),
+    receiver: (any GradientReceiver)? = nil
   ) throws(KernelError) -> GradientOutcome {
     precondition(
       batch.count <= capacity, "A replica for \(capacity) examples was given \(batch.count)")
@@ -89,7 +98,7 @@ public final class CPUReplica: Replica {
       let noiseSeconds = start.duration(to: clock.now) / .seconds(1)
       worker.outcome = try worker.model.computeGradient(
         of: part.values, noise: noiseRows, parameters: self.parameters,
-        into: self.gradients[index],
+        into: self.gradients[index], klWeighting: self.shared(klWeighting, index),
         progress: receiver.map { receiver in
           BackwardProgress(partElementCount: receiver.partElementCount) {
             self.complete($0, as: index, for: receiver)
@@ -98,8 +107,30 @@ public final class CPUReplica: Replica {
       worker.outcome.forwardSeconds += noiseSeconds
     }
     var outcome = workers[0].outcome
-    for worker in workers.dropFirst() { outcome.elbo += worker.outcome.elbo }
+    for worker in workers.dropFirst() {
+      outcome.elbo += worker.outcome.elbo
+      outcome.importanceWeightedBoundSum += worker.outcome.importanceWeightedBoundSum
+    }
     return outcome
+  }
+
+  // The weighting as one thread sees it: the first asks once for all, with the sums of all.
+  private func shared(_ weighting: KLWeighting, _ index: Int) -> KLWeighting {
+    guard case .bySums(let weights) = weighting else { return weighting }
+    if workers.count == 1 { return weighting }
+    return .bySums { sums in
+      let own = self.workers[index].divergences
+      _ = own.update(fromContentsOf: sums)
+      guard self.barrier.wait() else { return [Float](repeating: 1, count: sums.count) }
+      if index == 0 {
+        for worker in self.workers.dropFirst() {
+          for latent in own.indices { own[latent] += worker.divergences[latent] }
+        }
+        self.klWeights = weights(own)
+      }
+      // Where a thread has failed nobody uses what comes of this.
+      return self.barrier.wait() ? self.klWeights : [Float](repeating: 1, count: sums.count)
+    }
   }
 
   // One thread has finished a product. When all have finished a range, each adds up a part of it.

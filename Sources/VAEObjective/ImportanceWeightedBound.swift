@@ -86,4 +86,32 @@ extension VariationalAutoencoder {
       body(logLikelihood + logRatio)
     }
   }
+
+  /// Replaces ``drawWeights`` by each draw's share of its example's importance weights,
+  /// w̃_k = w_k / Σ w, where w = p(x, z) / q(z|x).
+  ///
+  /// - Parameters:
+  ///   - posterior: Means and log variances.
+  ///   - noise: The noise that made the draws.
+  ///   - latents: The draws, whose log p(x|z) are in ``drawFigures``.
+  /// - Returns: Σ over the examples of log (1/K) Σ_k w_k, nats.
+  func weighDraws(posterior: MatrixView, noise: MatrixView, latents: MatrixView) -> Double {
+    let draws = configuration.draws
+    return withUnsafeTemporaryAllocation(of: Double.self, capacity: noise.rows) { ratios in
+      logPriorRatio(
+        posterior: posterior, noise: noise, latents: latents, draws: draws, into: ratios)
+      var sum = 0.0
+      for first in stride(from: 0, to: noise.rows, by: draws) {
+        var mean = StreamingLogMeanExp()
+        for draw in first..<first + draws {
+          ratios[draw] += drawFigures[draw]
+          mean.add(ratios[draw])
+        }
+        let total = mean.value + log(Double(draws))
+        for draw in first..<first + draws { drawWeights[draw] = Float(exp(ratios[draw] - total)) }
+        sum += mean.value
+      }
+      return sum
+    }
+  }
 }

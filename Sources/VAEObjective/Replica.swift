@@ -32,6 +32,8 @@ public struct ExampleBatch {
 public struct GradientOutcome: Sendable {
   /// Sums over the examples.
   public var elbo = ELBO()
+  /// Σ over the examples of the importance-weighted bound, nats; 0 where the bound is the ELBO.
+  public var importanceWeightedBoundSum = 0.0
   /// From the data to the ELBO, seconds.
   public var forwardSeconds = 0.0
   /// From the ELBO to the gradient, seconds.
@@ -63,7 +65,7 @@ public protocol Replica: AnyObject {
   var layout: ParameterLayout { get }
   /// The flat parameters.
   var parameters: FloatBuffer { get }
-  /// Flat buffers whose sum is the latest gradient; after ``computeGradient(of:noise:receiver:)``
+  /// Flat buffers whose sum is the latest gradient; after ``computeGradient(of:noise:klWeighting:receiver:)``
   /// with a receiver the first one alone.
   var gradients: [FloatBuffer] { get }
 
@@ -72,12 +74,14 @@ public protocol Replica: AnyObject {
   /// - Parameters:
   ///   - batch: Any number of examples up to the replica's capacity, zero included.
   ///   - noise: Where ε comes from.
+  ///   - klWeighting: How much each latent's KL divergence counts.
   ///   - receiver: Who is told of each part of the gradient as soon as it is complete; nil leaves
   ///     it in several buffers, which saves a pass over them.
   /// - Returns: The ELBO's sums over the same examples and noise.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   func computeGradient(
-    of batch: ExampleBatch, noise: RandomStream, receiver: (any GradientReceiver)?
+    of batch: ExampleBatch, noise: RandomStream, klWeighting: KLWeighting,
+    receiver: (any GradientReceiver)?
   ) throws(KernelError) -> GradientOutcome
 
   /// The matrix products of a gradient and nothing else: what no step can be faster than.

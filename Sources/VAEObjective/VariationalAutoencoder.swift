@@ -26,6 +26,9 @@ public final class VariationalAutoencoder {
   private let posteriorGradientSlot: ArenaSlot
   let drawFigures: UnsafeMutableBufferPointer<Double>  // [capacity * draws], nats
   let exampleFigures: UnsafeMutableBufferPointer<Double>  // [capacity], nats
+  let drawWeights: UnsafeMutableBufferPointer<Float>  // [capacity * draws]
+  private let klWeights: FloatBuffer  // [latent]
+  private let divergences: UnsafeMutableBufferPointer<Double>  // [latent], nats
 
   /// Plans the layers and allocates every activation.
   ///
@@ -67,9 +70,16 @@ public final class VariationalAutoencoder {
     exampleFigures = .allocate(capacity: capacity)
     drawFigures.initialize(repeating: 0)
     exampleFigures.initialize(repeating: 0)
+    drawWeights = .allocate(capacity: capacity * draws)
+    drawWeights.initialize(repeating: 1 / Float(draws))
+    klWeights = FloatBuffer(count: configuration.latent)
+    divergences = .allocate(capacity: configuration.latent)
+    divergences.initialize(repeating: 0)
   }
 
   deinit {
+    drawWeights.deallocate()
+    divergences.deallocate()
     drawFigures.deallocate()
     exampleFigures.deallocate()
   }
@@ -123,12 +133,13 @@ public final class VariationalAutoencoder {
   ///   - noise: ε, standard normal.
   ///   - parameters: The flat parameters.
   ///   - gradient: The flat buffer that receives the gradient.
+  ///   - klWeighting: How much each latent's KL divergence counts.
   ///   - progress: Who is told of parts of the gradient as they are completed.
   /// - Returns: Sums over the examples.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   public func computeGradient(
     of data: MatrixView, noise: MatrixView, parameters: FloatBuffer, into gradient: FloatBuffer,
-    progress: BackwardProgress? = nil
+    klWeighting: KLWeighting = .same(1), progress: BackwardProgress? = nil
   ) throws(KernelError) -> GradientOutcome {
     let clock = ContinuousClock()
     let start = clock.now
@@ -136,7 +147,8 @@ public final class VariationalAutoencoder {
     let middle = clock.now
     if let range = scorer.range { progress?.didComplete(range) }
     let draws = configuration.draws
-    // log p(x|z): `pass.decoded` now holds its negative gradient, 1 / draws included.
+    findWeights(klWeighting, pass.posterior)
+    // log p(x|z): `pass.decoded` now holds its negative gradient, times each draw's weight.
     let latentGradient = arena.matrix(latentGradientSlot, rows: pass.latents.rows)
     try decoder.backward(
       pass.decoded, input: pass.latents, parameters: parameters, parameterGradient: gradient,
@@ -144,15 +156,23 @@ public final class VariationalAutoencoder {
       progress: progress)
     // z = μ + σ ⊙ ε, and the KL divergence
     let posteriorGradient = arena.matrix(posteriorGradientSlot, rows: data.rows)
-    reparameterizeBackward(
-      latentGradient: latentGradient, posterior: pass.posterior, noise: noise, draws: draws,
-      into: posteriorGradient)
+    if configuration.bound == .elbo && configuration.estimator == .standard {
+      reparameterizeBackward(
+        latentGradient: latentGradient, posterior: pass.posterior, noise: noise, draws: draws,
+        klWeights: klWeights, into: posteriorGradient)
+    } else {
+      drawGradient(
+        latentGradient: latentGradient, posterior: pass.posterior, noise: noise,
+        latents: pass.latents, weights: UnsafeBufferPointer(drawWeights), draws: draws,
+        estimator: configuration.estimator, beta: klWeights.base[0], into: posteriorGradient)
+    }
     try encoder.backward(
       posteriorGradient, input: pass.encoderInput, parameters: parameters,
       parameterGradient: gradient,
       arena: arena, inputGradient: nil, precision: configuration.precision, progress: progress)
     return GradientOutcome(
-      elbo: pass.elbo, forwardSeconds: start.duration(to: middle) / .seconds(1),
+      elbo: pass.elbo, importanceWeightedBoundSum: pass.boundSum,
+      forwardSeconds: start.duration(to: middle) / .seconds(1),
       backwardSeconds: middle.duration(to: clock.now) / .seconds(1))
   }
 
@@ -179,8 +199,20 @@ public final class VariationalAutoencoder {
       precision: configuration.precision)
   }
 
+  private func findWeights(_ weighting: KLWeighting, _ posterior: MatrixView) {
+    switch weighting {
+    case .same(let weight):
+      klWeights.mutableElements.update(repeating: weight)
+    case .bySums(let weights):
+      divergences.update(repeating: 0)
+      addDivergences(of: posterior, to: divergences)
+      _ = klWeights.mutableElements.update(fromContentsOf: weights(divergences))
+    }
+  }
+
   private struct Pass {
     let elbo: ELBO
+    let boundSum: Double  // of the importance-weighted bound
     let encoderInput: MatrixView
     let posterior: MatrixView  // [examples, 2 * latent]
     let latents: MatrixView  // [examples * draws, latent]
@@ -204,14 +236,26 @@ public final class VariationalAutoencoder {
       posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
     let decoded = try decoder.forward(
       latents, parameters: parameters, arena: arena, precision: precision)
-    scorer.score(
-      data, outputs: decoded, draws: draws, parameters: parameters, gradient: gradient,
-      scale: 1 / Float(draws), into: drawFigures)
+    var boundSum = 0.0
+    if gradient != nil && configuration.bound == .iwae {
+      // How much a draw counts depends on the scores of all: once for those, once for the gradient.
+      scorer.score(
+        data, outputs: decoded, draws: draws, parameters: parameters, into: drawFigures)
+      boundSum = weighDraws(posterior: posterior, noise: noise, latents: latents)
+      scorer.score(
+        data, outputs: decoded, draws: draws, parameters: parameters, gradient: gradient,
+        rowScales: UnsafeBufferPointer(drawWeights), into: drawFigures)
+    } else {
+      scorer.score(
+        data, outputs: decoded, draws: draws, parameters: parameters, gradient: gradient,
+        scale: 1 / Float(draws), into: drawFigures)
+    }
     let elbo = ELBO(
       reconstructionLogLikelihoodSum: drawFigures[..<noise.rows].reduce(0, +) / Double(draws),
       klDivergenceSum: exampleFigures[..<data.rows].reduce(0, +), exampleCount: data.rows)
     return Pass(
-      elbo: elbo, encoderInput: encoderInput, posterior: posterior, latents: latents,
+      elbo: elbo, boundSum: boundSum, encoderInput: encoderInput, posterior: posterior,
+      latents: latents,
       decoded: decoded)
   }
 }

@@ -63,6 +63,8 @@ typedef struct {
   float *outputs;
   int wants_gradient;
   float scale;
+  /// What the gradient of each row is multiplied by besides, [rows]; or null.
+  const float *row_scales;
   /// Parameters that are the same for all rows, [columns], and what their gradient is added to: the
   /// spread of GAUSSIAN (log variance), LAPLACE and DISCRETIZED_LOGISTIC (log scale), which is
   /// otherwise the second head, and log θ of the negative binomials. Null where there are none.
@@ -104,10 +106,28 @@ void vd_kernel_reparameterize(size_t rows, size_t latents, size_t draws, const f
                               const float *noise, float *latent_values, double *kl_divergence);
 
 /// Gradient of reconstruction plus KL with respect to the posterior's parameters, from the gradient
-/// with respect to the latents (already scaled by 1 / draws).
+/// with respect to the latents (already scaled by 1 / draws). The KL divergence of latent j counts
+/// `weights[j]` times.
 void vd_kernel_reparameterize_backward(size_t rows, size_t latents, size_t draws,
                                        const float *posterior, const float *noise,
-                                       const float *latent_gradient, float *posterior_gradient);
+                                       const float *latent_gradient, const float *weights,
+                                       float *posterior_gradient);
+
+/// sums[j] += KL(q ‖ N(0, I)) of latent j, over all rows.
+void vd_kernel_add_divergences(size_t rows, size_t latents, const float *posterior, double *sums);
+
+/// What the gradient of a draw's log weight, log p(x|z) + log p(z) − log q(z|x), takes along: all of
+/// it, what comes through z alone, or that once more times the draw's weight.
+enum vd_kernel_estimator { VD_KERNEL_WHOLE, VD_KERNEL_PATH, VD_KERNEL_DOUBLY };
+
+/// Gradient of −Σ weight · log w with respect to the posterior's parameters, the weights held.
+/// `latent_gradient` is that of −log p(x|z), times each draw's weight; `beta` multiplies
+/// log p(z) − log q(z|x).
+void vd_kernel_draw_gradient(size_t rows, size_t latents, size_t draws,
+                             enum vd_kernel_estimator estimator, float beta,
+                             const float *posterior, const float *noise,
+                             const float *latent_values, const float *latent_gradient,
+                             const float *weights, float *posterior_gradient);
 
 /// log N(z; 0, I) − log N(z; mean, variance) for each of `rows` rows of latents, from the noise
 /// that made it: Σ_j ½ (noise² + log variance − z²). Row r belongs to row r / draws of `posterior`.
