@@ -174,6 +174,7 @@ private struct Steps {
   private let communicator: any Communicator
   private let sampler: EpochSampler
   private let order: [UInt32]
+  private let penalties: KLSchedule
   private var number = 0
 
   init(_ configuration: TrainingConfiguration, data: Examples, agreement: Agreement) {
@@ -183,6 +184,7 @@ private struct Steps {
       exampleCount: data.count, globalBatchSize: configuration.globalBatchSize,
       seed: configuration.seed)
     order = sampler.order(ofEpoch: 0)
+    penalties = KLSchedule(configuration, totalSteps: 1_000_000)
     let rows = Double(sampler.batch(step: 0, rank: 0, worldSize: communicator.worldSize).count)
     productOperations = rows * configuration.productOperations(inputs: data.width)
   }
@@ -196,7 +198,7 @@ private struct Steps {
       try order.withUnsafeBufferPointer { order in
         _ = try stepper.run(
           UnsafeBufferPointer(rebasing: order[positions]), epoch: 0, noise: noise,
-          number: number + 1, learningRate: configuration.learningRate)
+          number: number + 1, learningRate: configuration.learningRate, penalties: penalties)
       }
       number += 1
     }

@@ -73,22 +73,30 @@ final class DataParallelStep {
   ///   - noise: Where ε comes from.
   ///   - number: The number of this update, from 1.
   ///   - learningRate: α of this step.
-  /// - Returns: The ELBO's sums over the global batch, under the parameters before the update.
+  ///   - penalties: How the KL divergence counts.
+  /// - Returns: Sums over the global batch, under the parameters before the update.
   /// - Throws: ``SharedFailure`` if the ELBO is not finite; `KernelError` or `CollectiveError`.
   func run(
     _ indices: UnsafeBufferPointer<UInt32>, epoch: Int, noise: RandomStream, number: Int,
-    learningRate: Double
-  ) throws -> ELBO {
+    learningRate: Double, penalties: KLSchedule
+  ) throws -> StepOutcome {
     let start = ContinuousClock.now
     reduction.begin()
     let values = times.measure(\.data) { reader.read(indices, epoch: epoch) }
+    var penalty: Penalty?
     let outcome = try replica.computeGradient(
       of: ExampleBatch(indices: indices, values: values), noise: noise,
+      klWeighting: weighting(penalties, step: number - 1, exampleCount: indices.count) {
+        penalty = $0
+      },
       receiver: reduction.receiver)
+    if let failure = penalty?.failure { throw failure }
     reduction.didComputeGradient()
     times.forward += outcome.forwardSeconds
     times.backward += outcome.backwardSeconds
-    let elbo = try times.measure(\.allReduceExposed) { try total(outcome.elbo, step: number) }
+    let (elbo, boundSum) = try times.measure(\.allReduceExposed) {
+      try total(outcome, step: number)
+    }
     let update = Optimizer.Update(
       gradientScale: try gradientScale(exampleCount: elbo.exampleCount, step: number),
       learningRate: Float(learningRate), number: number)
@@ -98,7 +106,50 @@ final class DataParallelStep {
     times.total += start.secondsUntilNow
     times.stepCount += 1
     times.exampleCount += elbo.exampleCount
-    return elbo
+    let count = Double(elbo.exampleCount)
+    let objectiveSum: Double =
+      if configuration.bound == .iwae {
+        boundSum
+      } else if let penalty {
+        elbo.reconstructionLogLikelihoodSum - penalty.nats * count
+      } else {
+        elbo.reconstructionLogLikelihoodSum
+          - penalties.weight(step: number - 1) * elbo.klDivergenceSum
+      }
+    return StepOutcome(elbo: elbo, objectiveSum: objectiveSum)
+  }
+
+  /// What a step found, summed over the global batch.
+  struct StepOutcome {
+    let elbo: ELBO
+    /// What the step raised, nats.
+    let objectiveSum: Double
+  }
+
+  // What ranks have agreed on between forward and backward.
+  private struct Penalty {
+    let nats: Double
+    let failure: (any Error)?
+  }
+
+  private func weighting(
+    _ penalties: KLSchedule, step: Int, exampleCount: Int, _ note: @escaping (Penalty) -> Void
+  ) -> KLWeighting {
+    if !penalties.needsDivergences { return .same(Float(penalties.weight(step: step))) }
+    let communicator = agreement.communicator
+    return .bySums { sums in
+      var all = Array(sums) + [Double(exampleCount)]
+      do {
+        try all.withUnsafeMutableBufferPointer { try communicator.allReduce($0, .sum) }
+      } catch {
+        note(Penalty(nats: 0, failure: error))
+        return [Float](repeating: 1, count: sums.count)
+      }
+      let count = all.removeLast()
+      let (nats, weights) = penalties.penalty(all.map { $0 / count }, step: step)
+      note(Penalty(nats: nats, failure: nil))
+      return weights
+    }
   }
 
   /// The matrix products of a step and nothing else, on this rank.
@@ -112,23 +163,29 @@ final class DataParallelStep {
   }
 
   // The ELBO's sums over all ranks; every rank has computed its gradient when it returns.
-  private func total(_ elbo: ELBO, step: Int) throws -> ELBO {
+  private func total(
+    _ outcome: GradientOutcome, step: Int
+  ) throws -> (elbo: ELBO, boundSum: Double) {
     let communicator = agreement.communicator
-    return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 4) { sums in
+    let elbo = outcome.elbo
+    return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 5) { sums in
       sums[0] = elbo.reconstructionLogLikelihoodSum
       sums[1] = elbo.klDivergenceSum
       sums[2] = Double(elbo.exampleCount)
-      sums[3] = elbo.isFinite ? .infinity : Double(communicator.rank)
-      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[..<3]), .sum)
+      sums[3] = outcome.importanceWeightedBoundSum
+      sums[4] =
+        elbo.isFinite && outcome.importanceWeightedBoundSum.isFinite
+        ? .infinity : Double(communicator.rank)
+      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[..<4]), .sum)
       let total = ELBO(
         reconstructionLogLikelihoodSum: sums[0], klDivergenceSum: sums[1],
         exampleCount: Int(sums[2]))
-      if total.isFinite { return total }
-      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[3...]), .min)
+      if total.isFinite && sums[3].isFinite { return (total, sums[3]) }
+      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[4...]), .min)
       reduction.abandon()
       try agreement.fail(
         TrainingError.notFinite(
-          step: step, rank: sums[3].isFinite ? Int(sums[3]) : nil, what: "ELBO"))
+          step: step, rank: sums[4].isFinite ? Int(sums[4]) : nil, what: "ELBO"))
     }
   }
 

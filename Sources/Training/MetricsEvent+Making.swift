@@ -21,11 +21,14 @@ extension MetricsEvent {
 
   /// The epoch that is under way, or has just been finished, over the examples seen in it.
   init(
-    train progress: TrainingProgress, examplesPerSecond: Double, allReduceShare: Double,
-    wallSeconds: Double
+    train progress: TrainingProgress, hasOwnObjective: Bool, examplesPerSecond: Double,
+    allReduceShare: Double, wallSeconds: Double
   ) {
     self.init("train", progress, epoch: progress.epoch + 1, wallSeconds: wallSeconds)
     set(progress.epochELBO, split: "train")
+    if hasOwnObjective {
+      objective = progress.epochObjectiveSum / Double(progress.epochELBO.exampleCount)
+    }
     self.examplesPerSecond = examplesPerSecond
     self.allReduceShare = allReduceShare
   }

@@ -31,6 +31,8 @@ public struct MetricsEvent: Codable, Sendable, Equatable {
   public var reconstructionLogLikelihood: Double?
   /// Nats per example, ≥ 0.
   public var klDivergence: Double?
+  /// What training raised where that is not the ELBO, nats per example.
+  public var objective: Double?
   /// Training or scoring rate over the event's span, all ranks together.
   public var examplesPerSecond: Double?
   /// The part of the training time that rank 0 spent in all-reduce.
@@ -49,6 +51,7 @@ public struct MetricsEvent: Codable, Sendable, Equatable {
     case elbo
     case reconstructionLogLikelihood = "reconstruction_log_likelihood"
     case klDivergence = "kl_divergence"
+    case objective
     case examplesPerSecond = "examples_per_second"
     case allReduceShare = "all_reduce_share"
     case wallSeconds = "wall_seconds"

@@ -21,6 +21,7 @@ public final class Trainer {
   private let sampler: EpochSampler
   private let evaluator: Evaluator
   private let schedule: LearningRateSchedule
+  private let penalties: KLSchedule
   private let totalSteps: Int
   var communicator: any Communicator { agreement.communicator }
   var replica: any Replica { stepper.replica }
@@ -72,6 +73,7 @@ public final class Trainer {
       seed: configuration.seed)
     totalSteps = configuration.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)
     schedule = LearningRateSchedule(configuration, totalSteps: totalSteps)
+    penalties = KLSchedule(configuration, totalSteps: totalSteps)
     stepper = try DataParallelStep(
       configuration, data: data.train, threadCount: threadCount, agreement: agreement)
     evaluator = Evaluator(
@@ -182,13 +184,16 @@ public final class Trainer {
   private func step(_ order: UnsafeBufferPointer<UInt32>, _ noise: RandomStream) throws {
     let positions = sampler.batch(
       step: progress.stepInEpoch, rank: communicator.rank, worldSize: communicator.worldSize)
-    let elbo = try stepper.run(
+    let outcome = try stepper.run(
       UnsafeBufferPointer(rebasing: order[positions]), epoch: progress.epoch, noise: noise,
-      number: progress.step + 1, learningRate: schedule.learningRate(step: progress.step))
+      number: progress.step + 1, learningRate: schedule.learningRate(step: progress.step),
+      penalties: penalties)
+    let elbo = outcome.elbo
     progress.step += 1
     progress.stepInEpoch += 1
     progress.examplesSeen += elbo.exampleCount
     progress.epochELBO += elbo
+    progress.epochObjectiveSum += outcome.objectiveSum
     clock.exampleCount += elbo.exampleCount
   }
 
@@ -213,7 +218,8 @@ public final class Trainer {
     let isLast = progress.step == totalSteps
     try record(
       MetricsEvent(
-        train: progress, examplesPerSecond: clock.examplesPerSecond,
+        train: progress, hasOwnObjective: configuration.hasOwnObjective,
+        examplesPerSecond: clock.examplesPerSecond,
         allReduceShare: (stepper.times - timesBefore).allReduceShare,
         wallSeconds: clock.wallSeconds))
     let epochs = progress.epoch + 1
@@ -222,6 +228,7 @@ public final class Trainer {
       progress.epoch += 1
       progress.stepInEpoch = 0
       progress.epochELBO = ELBO()
+      progress.epochObjectiveSum = 0
     }
     if isLast || elboIsImproved || isCheckpointStep || epochs % configuration.checkpointEvery == 0 {
       try checkpoint()

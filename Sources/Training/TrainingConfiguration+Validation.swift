@@ -1,5 +1,6 @@
 internal import DataLoading
 internal import TensorKernels
+internal import VAEObjective
 
 extension TrainingConfiguration {
   /// Checks every range that does not depend on the data.
@@ -31,6 +32,7 @@ extension TrainingConfiguration {
     try require(
       .clipGradientNorm, clipGradientNorm.map { $0 > 0 && $0.isFinite } ?? true, "above 0")
     try validateLikelihood()
+    try validateObjective()
     try require(.momentum, momentum == 0 || optimizer == .sgd, "0 without --optimizer sgd")
     try requirePositive(.bucketBytes, bucketBytes, atMost: 1 << 30)
     try require(
@@ -70,6 +72,41 @@ extension TrainingConfiguration {
     try require(
       .binarize, binarize == .none || !(likelihood.isOfCounts || likelihood == .categorical),
       "none with \(name)")
+  }
+
+  private func validateObjective() throws(TrainingError) {
+    try require(.beta, beta >= 0 && Float(beta).isFinite, "0 or more")
+    try require(
+      .klWarmupSteps, klWarmupSteps >= 0 && klWarmupSteps <= Self.largestCount,
+      "from 0 to \(Self.largestCount)")
+    try require(
+      .klCycles, klCycles >= 0 && klCycles <= Self.largestCount, "from 0 to \(Self.largestCount)")
+    try require(
+      .klCycles, klCycles == 0 || klWarmupSteps == 0, "0 with --kl-warmup-steps \(klWarmupSteps)")
+    try require(.freeBits, freeBits >= 0 && freeBits.isFinite, "0 or more")
+    try require(
+      .freeBitsGroups, freeBitsGroups.map { $0 >= 1 && $0 <= latent } ?? true,
+      "from 1 to --latent \(latent)")
+    try require(
+      .freeBitsGroups, freeBitsGroups == nil || freeBits > 0, "left out without --free-bits")
+    try require(.klCapacity, klCapacity.map { $0 >= 0 && $0.isFinite } ?? true, "0 or more")
+    try require(.klCapacity, klCapacity == nil || freeBits == 0, "left out with --free-bits")
+    try require(
+      .klCapacitySteps, klCapacitySteps >= 0 && klCapacitySteps <= Self.largestCount,
+      "from 0 to \(Self.largestCount)")
+    try require(
+      .klCapacitySteps, klCapacitySteps == 0 || klCapacity != nil, "0 without --kl-capacity")
+    let changesPenalty =
+      beta != 1 || klWarmupSteps > 0 || klCycles > 0 || freeBits > 0 || klCapacity != nil
+    try require(
+      .bound, bound == .elbo || !changesPenalty,
+      "elbo with --beta, --kl-warmup-steps, --kl-cycles, --free-bits or --kl-capacity")
+    try require(
+      .gradientEstimator, gradientEstimator != .doublyReparameterized || bound == .iwae,
+      "standard or stl without --bound iwae")
+    try require(
+      .gradientEstimator, gradientEstimator == .standard || (freeBits == 0 && klCapacity == nil),
+      "standard with --free-bits or --kl-capacity")
   }
 
   // What fits into 24 bits of a random counter, and what can be multiplied without a thought.

@@ -83,6 +83,26 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   /// How parameters start.
   public var initializer = Initializer.glorotUniform
 
+  // MARK: Objective
+  /// The lower bound that training raises.
+  public var bound = Bound.elbo
+  /// How its gradient is estimated.
+  public var gradientEstimator = GradientEstimator.standard
+  /// What the KL divergence is multiplied by, as in the β-VAE.
+  public var beta = 1.0
+  /// Steps over which β rises linearly from 0.
+  public var klWarmupSteps = 0
+  /// How often β rises from 0 in the run; 0 for never.
+  public var klCycles = 0
+  /// λ: nats of each group of latents that cost nothing.
+  public var freeBits = 0.0
+  /// Groups of neighbouring latents for ``freeBits``; nil for each latent its own.
+  public var freeBitsGroups: Int?
+  /// C: nats that the KL divergence is held at; nil for none.
+  public var klCapacity: Double?
+  /// Steps over which C rises linearly from 0.
+  public var klCapacitySteps = 0
+
   // MARK: Optimization
   /// Passes over the training examples; nil where ``steps`` is set.
   public var epochs: Int? = 20
@@ -149,6 +169,15 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case categories
     case draws
     case initializer
+    case bound
+    case gradientEstimator = "gradient-estimator"
+    case beta
+    case klWarmupSteps = "kl-warmup-steps"
+    case klCycles = "kl-cycles"
+    case freeBits = "free-bits"
+    case freeBitsGroups = "free-bits-groups"
+    case klCapacity = "kl-capacity"
+    case klCapacitySteps = "kl-capacity-steps"
     case epochs
     case steps
     case globalBatchSize = "global-batch-size"
@@ -175,7 +204,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public func model(inputs: Int) -> ModelConfiguration {
     ModelConfiguration(
       inputs: inputs, hidden: hidden, latent: latent, activation: activation,
-      likelihood: likelihoodOfModel, draws: draws, precision: precision)
+      likelihood: likelihoodOfModel, draws: draws, bound: bound, estimator: gradientEstimator,
+      precision: precision)
   }
 
   /// Layer widths as text: `784-400-20-400-784`.
@@ -198,6 +228,12 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     return 2
       * (3 * multiplications(encoder) - Double(encoder[0]) * Double(encoder[1])
         + 3 * Double(draws) * multiplications(decoder))
+  }
+
+  /// Whether training raises something else than the ELBO.
+  var hasOwnObjective: Bool {
+    bound != .elbo || beta != 1 || klWarmupSteps > 0 || klCycles > 0 || freeBits > 0
+      || klCapacity != nil
   }
 
   /// The number of updates in all.

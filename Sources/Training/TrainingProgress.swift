@@ -13,6 +13,8 @@ public struct TrainingProgress: Sendable, Equatable {
   public var examplesSeen = 0
   /// The ELBO over the epoch so far, each batch under the parameters of its step.
   public var epochELBO = ELBO()
+  /// What training raised over the epoch so far, summed over its examples, nats.
+  public var epochObjectiveSum = 0.0
   /// The highest test ELBO so far, nats per example.
   public var bestTestELBO = -Double.infinity
   /// The step of ``bestTestELBO``; nil before the first evaluation.
@@ -30,6 +32,7 @@ public struct TrainingProgress: Sendable, Equatable {
       "examples_seen": String(examplesSeen),
       "epoch_reconstruction_log_likelihood_sum": String(epochELBO.reconstructionLogLikelihoodSum),
       "epoch_kl_divergence_sum": String(epochELBO.klDivergenceSum),
+      "epoch_objective_sum": String(epochObjectiveSum),
       "epoch_examples": String(epochELBO.exampleCount),
       "best_test_elbo": String(bestTestELBO),
       "best_step": String(bestStep ?? -1),
@@ -48,6 +51,11 @@ public struct TrainingProgress: Sendable, Equatable {
       reconstructionLogLikelihoodSum: try file.value("epoch_reconstruction_log_likelihood_sum"),
       klDivergenceSum: try file.value("epoch_kl_divergence_sum"),
       exampleCount: try file.value("epoch_examples"))
+    // Earlier versions raised nothing but the ELBO.
+    epochObjectiveSum =
+      file.metadata["epoch_objective_sum"] == nil
+      ? epochELBO.reconstructionLogLikelihoodSum - epochELBO.klDivergenceSum
+      : try file.value("epoch_objective_sum")
     bestTestELBO = try file.value("best_test_elbo")
     let best: Int = try file.value("best_step")
     bestStep = best < 0 ? nil : best

@@ -14,6 +14,7 @@ struct BenchmarkCommand: RankCommand {
 
   @OptionGroup(title: "Data") var data: DataOptions
   @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Objective") var objective: ObjectiveOptions
   @OptionGroup(title: "Optimization") var optimization: OptimizationOptions
   @OptionGroup(title: "Machine") var machine: MachineOptions
 
@@ -37,7 +38,7 @@ struct BenchmarkCommand: RankCommand {
 
   mutating func run(on ranks: Agreement) throws {
     let communicator = ranks.communicator
-    var configuration = configure(data, model, optimization, machine)
+    var configuration = configure(data, model, objective, optimization, machine)
     try ranks.onEveryRank { try configuration.validate(worldSize: communicator.worldSize) }
     try ranks.requireEqual(
       configuration.settings.filter { $0.name != "threads" }.map { ("--\($0.name)", $0.value) }

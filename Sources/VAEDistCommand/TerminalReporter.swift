@@ -100,6 +100,7 @@ final class TerminalReporter: TrainingObserver {
     if let reconstruction = train.reconstructionLogLikelihood, let kl = train.klDivergence {
       line += " = \(figure(reconstruction)) - \(figure(kl))"
     }
+    if let objective = train.objective { line += "  objective \(figure(objective))" }
     if event.event == "evaluate", let test = event.elbo { line += "  test ELBO \(figure(test))" }
     if let rate = train.examplesPerSecond { line += "  \(grouped(Int(rate))) examples/s" }
     say(line)

@@ -1,247 +1,18 @@
-public import ArgumentParser
-public import DataLoading
-public import Layers
-public import TensorKernels
-public import Training
+import ArgumentParser
+import Training
 
-// Every setting is optional here: what is not given comes from the configuration file, the run that
-// goes on, or the defaults of TrainingConfiguration, which the help texts quote.
-
-private let defaults = TrainingConfiguration()
-
-private func help(_ text: String, _ value: Any?) -> ArgumentHelp {
-  ArgumentHelp(stringLiteral: value.map { "\(text) (default: \($0))" } ?? text)
-}
-
-private func help<Choice: RawRepresentable>(
-  _ text: String, _ value: Choice
-) -> ArgumentHelp where Choice.RawValue == String {
-  help(text, value.rawValue)
-}
-
-extension Activation: ExpressibleByArgument {}
-extension AllReduceMethod: ExpressibleByArgument {}
-extension Binarization: ExpressibleByArgument {}
-extension Initializer: ExpressibleByArgument {}
-extension LibrarySize: ExpressibleByArgument {}
-extension LikelihoodKind: ExpressibleByArgument {}
-extension ObservationMean: ExpressibleByArgument {}
-extension ObservationScale: ExpressibleByArgument {}
-extension OptimizerKind: ExpressibleByArgument {}
-extension Precision: ExpressibleByArgument {}
-extension ScheduleKind: ExpressibleByArgument {}
-extension Split: ExpressibleByArgument {}
-
-/// Widths as `500,250`; `none` for no hidden layer.
-struct Widths: ExpressibleByArgument, Equatable {
-  let values: [Int]
-
-  init?(argument: String) {
-    if argument == "none" || argument.isEmpty {
-      values = []
-      return
-    }
-    let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
-    guard parts.allSatisfy({ $0 != nil }) else { return nil }
-    values = parts.compactMap { $0 }
-  }
-}
-
-struct DataOptions: ParsableArguments {
-  @Option(
-    help: help(
-      "A file (NPY or IDX, gzipped or not), a folder (MNIST's four files, or train.npy and test.npy), or a name: digits, fashion-mnist",
-      defaults.data))
-  var data: String?
-
-  @Option(help: "A file of test examples.")
-  var testData: String?
-
-  @Option(
-    parsing: .unconditional,
-    help: help("The part held out where the data have no test examples", defaults.testFraction))
-  var testFraction: Double?
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp(
-      "What values are divided by (default: 255 for 8-bit data beyond 1, 16 for digits, else 1)"))
-  var scale: Double?
-
-  @Option(
-    help: help("Black and white from grey values", defaults.binarize))
-  var binarize: Binarization?
-}
-
-struct ModelOptions: ParsableArguments {
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp(
-      "Outputs of the encoder's hidden layers, or none; the decoder has them in reverse (default: 500)",
-      valueName: "widths"))
-  var hidden: Widths?
-
-  @Option(parsing: .unconditional, help: help("Dimensions of z", defaults.latent))
-  var latent: Int?
-
-  @Option(help: help("Hidden layers' activation", defaults.activation))
-  var activation: Activation?
-
-  @Option(help: help("p(x|z)", defaults.likelihood))
-  var likelihood: LikelihoodKind?
-
-  @Option(
-    help: help(
-      "What the location of gaussian, laplace and discretized-logistic passes through",
-      defaults.observationMean))
-  var observationMean: ObservationMean?
-
-  @Option(help: help("Where their scale comes from", defaults.observationScale))
-  var observationScale: ObservationScale?
-
-  @Option(
-    parsing: .unconditional,
-    help: help(
-      "Their scale where it is fixed, or where per-dimension and shared start",
-      defaults.observationScaleValue))
-  var observationScaleValue: Double?
-
-  @Option(
-    parsing: .unconditional,
-    help: help("What is added to a scale that is learned", defaults.observationScaleFloor))
-  var observationScaleFloor: Double?
-
-  @Option(
-    help: help(
-      "What means of counts are relative to: nothing, or the example's total as in scVI",
-      defaults.librarySize))
-  var librarySize: LibrarySize?
-
-  @Option(
-    parsing: .unconditional, help: "Classes of categorical, whose data are numbers from 0.")
-  var categories: Int?
-
-  @Option(parsing: .unconditional, help: help("Draws of z per example (L)", defaults.draws))
-  var draws: Int?
-
-  @Option(help: help("How parameters start", defaults.initializer))
-  var initializer: Initializer?
-}
-
-struct OptimizationOptions: ParsableArguments {
-  @Option(parsing: .unconditional, help: "Passes over the training examples. (default: 20)")
-  var epochs: Int?
-
-  @Option(parsing: .unconditional, help: "Updates, instead of --epochs.")
-  var steps: Int?
-
-  @Option(
-    parsing: .unconditional,
-    help: help("Examples of an update, all ranks together", defaults.globalBatchSize))
-  var globalBatchSize: Int?
-
-  @Option(help: help("Update rule", defaults.optimizer))
-  var optimizer: OptimizerKind?
-
-  @Option(
-    parsing: .unconditional,
-    help: "Learning rate. (default: 0.001 for adam and adamw, 0.01 for adagrad and sgd)")
-  var learningRate: Double?
-
-  @Option(
-    help: help("How the learning rate goes on", defaults.learningRateSchedule))
-  var learningRateSchedule: ScheduleKind?
-
-  @Option(
-    parsing: .unconditional,
-    help: help("Steps over which the learning rate rises", defaults.warmupSteps))
-  var warmupSteps: Int?
-
-  @Option(parsing: .unconditional, help: help("Momentum of sgd", defaults.momentum))
-  var momentum: Double?
-
-  @Option(
-    parsing: .unconditional,
-    help: help("L2 weight decay, decoupled with adamw; 1/N is AEVB's prior", defaults.weightDecay))
-  var weightDecay: Double?
-
-  @Option(parsing: .unconditional, help: "The largest norm of the mean gradient. (default: any)")
-  var clipGradientNorm: Double?
-
-  @Option(parsing: .unconditional, help: help("Keys every random number", defaults.seed))
-  var seed: UInt64?
-
-  func validate() throws {
-    if let epochs, let steps {
-      throw ValidationError(
-        "--epochs \(epochs) and --steps \(steps) are both given; the length of a run is one of them"
-      )
-    }
-  }
-}
-
-struct MachineOptions: ParsableArguments {
-  @Option(parsing: .unconditional, help: "Threads of each rank. (default: its share of the cores)")
-  var threads: Int?
-
-  @Option(
-    help: help(
-      "Number format of the matrix products in training; bf16 adds up in f32 and keeps f32 parameters",
-      defaults.precision))
-  var precision: Precision?
-
-  @Option(help: help("How the ranks' gradients are added", defaults.allReduce))
-  var allReduce: AllReduceMethod?
-
-  @Option(
-    help: help(
-      "Number format of gradients between ranks; bf16 halves what a slow network carries",
-      defaults.allReducePrecision))
-  var allReducePrecision: Precision?
-
-  @Option(
-    parsing: .unconditional,
-    help: "Bytes of gradient that leave together when overlapped. (default: measured at the start)")
-  var bucketBytes: Int?
-}
-
-struct RunOptions: ParsableArguments {
-  @Option(help: "The folder for results. (default: runs/<data>-<number>)")
-  var run: String?
-
-  @Flag(help: "Go on with the run in the folder; start one if there is none.")
-  var resume = false
-
-  @Option(help: "A YAML file of the same names; flags win.")
-  var config: String?
-
-  @Option(parsing: .unconditional, help: help("Epochs between evaluations", defaults.evaluateEvery))
-  var evaluateEvery: Int?
-
-  @Option(
-    parsing: .unconditional,
-    help: help("Epochs between checkpoints", defaults.checkpointEvery))
-  var checkpointEvery: Int?
-
-  @Option(parsing: .unconditional, help: "Steps between checkpoints, besides.")
-  var checkpointEverySteps: Int?
-
-  @Option(
-    parsing: .unconditional,
-    help: help("How many of the newest checkpoints stay", defaults.keep))
-  var keep: Int?
-}
-
+/// All flags of `train`.
 struct TrainOptions: ParsableArguments {
   @OptionGroup(title: "Data") var data: DataOptions
   @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Objective") var objective: ObjectiveOptions
   @OptionGroup(title: "Optimization") var optimization: OptimizationOptions
   @OptionGroup(title: "Machine") var machine: MachineOptions
   @OptionGroup(title: "Run") var run: RunOptions
 
   /// The settings, with defaults for what is not given.
   var configuration: TrainingConfiguration {
-    var settings = configure(data, model, optimization, machine)
+    var settings = configure(data, model, objective, optimization, machine)
     func set<Value>(_ path: WritableKeyPath<TrainingConfiguration, Value>, _ value: Value?) {
       if let value { settings[keyPath: path] = value }
     }
@@ -255,8 +26,8 @@ struct TrainOptions: ParsableArguments {
 
 /// The settings of these groups, with defaults for what is not given.
 func configure(
-  _ data: DataOptions, _ model: ModelOptions, _ optimization: OptimizationOptions,
-  _ machine: MachineOptions
+  _ data: DataOptions, _ model: ModelOptions, _ objective: ObjectiveOptions,
+  _ optimization: OptimizationOptions, _ machine: MachineOptions
 ) -> TrainingConfiguration {
   var settings = TrainingConfiguration()
   func set<Value>(_ path: WritableKeyPath<TrainingConfiguration, Value>, _ value: Value?) {
@@ -279,6 +50,15 @@ func configure(
   settings.categories = model.categories
   set(\.draws, model.draws)
   set(\.initializer, model.initializer)
+  set(\.bound, objective.bound)
+  set(\.gradientEstimator, objective.gradientEstimator)
+  set(\.beta, objective.beta)
+  set(\.klWarmupSteps, objective.klWarmupSteps)
+  set(\.klCycles, objective.klCycles)
+  set(\.freeBits, objective.freeBits)
+  settings.freeBitsGroups = objective.freeBitsGroups
+  settings.klCapacity = objective.klCapacity
+  set(\.klCapacitySteps, objective.klCapacitySteps)
   if optimization.steps != nil {
     settings.epochs = nil
     settings.steps = optimization.steps

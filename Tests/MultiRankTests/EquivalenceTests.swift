@@ -73,16 +73,20 @@ import Training
     }
   }
 
-  // Parameters that belong to no layer: dispersions, and one scale for all.
+  // Parameters that belong to no layer: dispersions, and one scale for all. Objectives on which ranks
+  // agree in the middle of a step, and those that weigh draws.
   @Test(
     arguments: [
+      ["--free-bits", "0.2", "--free-bits-groups", "2"],
+      ["--kl-capacity", "3", "--kl-capacity-steps", "20", "--beta", "5"],
+      ["--bound", "iwae", "--draws", "3", "--gradient-estimator", "dreg"],
       ["--likelihood", "zero-inflated-negative-binomial", "--library-size", "observed"],
       ["--likelihood", "laplace", "--observation-scale", "shared"],
     ], ["shared-memory", "overlapped"])
-  func likelihoodsWithParametersOfTheirOwn(_ likelihood: [String], _ method: String) throws {
+  func likelihoodsAndObjectives(_ flags: [String], _ method: String) throws {
     let folder = try TemporaryFolder()
     let common =
-      ["train", "--steps", "40", "--hidden", "30", "--latent", "5", "--seed", "3"] + likelihood
+      ["train", "--steps", "40", "--hidden", "30", "--latent", "5", "--seed", "3"] + flags
     let local = try Launch.alone(
       "vae-dist", common + ["--threads", "2", "--run", folder.path("local")])
     #expect(local.status == 0, "\(local.errors)")
@@ -96,6 +100,11 @@ import Training
     let one = try Self.events(folder.path("local"), "evaluate")
     let many = try Self.events(folder.path("ranks"), "evaluate")
     #expect(many.count == one.count && !many.isEmpty)
+    let objectives = try [folder.path("local"), folder.path("ranks")].map {
+      try Self.events($0, "train").map { $0.objective ?? 0 }
+    }
+    for (a, b) in zip(objectives[0], objectives[1]) { #expect(abs(a - b) <= 1e-4 * abs(a)) }
+    #expect((objectives[0].first != 0) == !flags.contains("--likelihood"))
     for (a, b) in zip(one, many) {
       #expect(try abs(#require(a.elbo) - #require(b.elbo)) < 1e-4 * abs(#require(a.elbo)))
     }

@@ -1,6 +1,8 @@
 import Checkpointing
+import TensorKernels
 import Testing
 import Training
+import VAEObjective
 
 @Suite struct ConfigurationTests {
   @Test func defaultsAreValid() throws {
@@ -30,6 +32,31 @@ import Training
     ("--weight-decay is -1; it must be 0 or more", { $0.weightDecay = -1 }),
     ("--clip-gradient-norm is 0; it must be above 0", { $0.clipGradientNorm = 0 }),
     ("--scale is -255; it must be above 0", { $0.scale = -255 }),
+    ("--beta is -1; it must be 0 or more", { $0.beta = -1 }),
+    (
+      "--kl-cycles is 2; it must be 0 with --kl-warmup-steps 5",
+      { ($0.klCycles, $0.klWarmupSteps) = (2, 5) }
+    ),
+    (
+      "--free-bits-groups is 21; it must be from 1 to --latent 20",
+      { ($0.freeBits, $0.freeBitsGroups) = (1, 21) }
+    ),
+    (
+      "--kl-capacity is 3; it must be left out with --free-bits",
+      { ($0.freeBits, $0.klCapacity) = (1, 3) }
+    ),
+    (
+      "--bound is iwae; it must be elbo with --beta, --kl-warmup-steps, --kl-cycles, --free-bits or --kl-capacity",
+      { ($0.bound, $0.beta) = (.iwae, 2) }
+    ),
+    (
+      "--gradient-estimator is dreg; it must be standard or stl without --bound iwae",
+      { $0.gradientEstimator = .doublyReparameterized }
+    ),
+    (
+      "--gradient-estimator is stl; it must be standard with --free-bits or --kl-capacity",
+      { ($0.gradientEstimator, $0.freeBits) = (.stickingTheLanding, 1) }
+    ),
     ("--momentum is 0.5; it must be 0 without --optimizer sgd", { $0.momentum = 0.5 }),
     (
       "--observation-mean is sigmoid; it must be linear with --likelihood bernoulli, which has no location",
