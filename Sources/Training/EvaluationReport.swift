@@ -25,12 +25,26 @@ public struct EvaluationReport: Codable, Sendable {
   public let reconstructionLogLikelihood: Double
   /// Nats per example, ≥ 0.
   public let klDivergence: Double
+  /// Bits per dimension, −ELBO / (dimensions · log 2), where data are 8-bit numbers.
+  public let bitsPerDimension: Double?
+  /// Mean KL divergence of each latent, nats.
+  public let klDivergencePerLatent: [Double]
+  /// Latents whose posterior mean has a variance above 0.01 over the examples.
+  public let activeUnits: Int
+  /// Whether the decoder does without z.
+  public let isCollapsed: Bool
   /// Draws per example of the importance-weighted bound.
   public let importanceSamples: Int?
   /// log (1/K) Σ p(x, z) / q(z|x), nats per example.
   public let importanceWeightedBound: Double?
   /// Its standard error over examples, nats.
   public let importanceWeightedBoundStandardError: Double?
+  /// What of it is due to the number of draws: the standard error if the examples were fixed, nats.
+  public let importanceWeightedBoundSamplingError: Double?
+  /// How many equally weighted draws the K are worth, mean over the examples, and the least.
+  public let effectiveSampleSize: Double?
+  /// The smallest effective sample size of an example.
+  public let smallestEffectiveSampleSize: Double?
 
   enum CodingKeys: String, CodingKey {
     case checkpoint
@@ -41,9 +55,16 @@ public struct EvaluationReport: Codable, Sendable {
     case elbo
     case reconstructionLogLikelihood = "reconstruction_log_likelihood"
     case klDivergence = "kl_divergence"
+    case bitsPerDimension = "bits_per_dimension"
+    case klDivergencePerLatent = "kl_divergence_per_latent"
+    case activeUnits = "active_units"
+    case isCollapsed = "posterior_collapsed"
     case importanceSamples = "importance_samples"
     case importanceWeightedBound = "importance_weighted_bound"
     case importanceWeightedBoundStandardError = "importance_weighted_bound_standard_error"
+    case importanceWeightedBoundSamplingError = "importance_weighted_bound_sampling_error"
+    case effectiveSampleSize = "effective_sample_size"
+    case smallestEffectiveSampleSize = "smallest_effective_sample_size"
   }
 
   /// Scores a split of the data under a checkpoint.
@@ -76,6 +97,9 @@ public struct EvaluationReport: Codable, Sendable {
       configuration, agreement: agreement, holdsOut: dataName == nil)
     let set = prepared.examples(prepared.hasSplit ? split : .test)
     let team = WorkerTeam(count: threadCount)
+    // Products of more draws of an example at a time are faster.
+    let drawsAtATime = importanceSamples == nil ? 0 : 256 / configuration.draws
+    let capacity = max(Evaluator.groupSize, drawsAtATime)
     let replica = try agreement.onEveryRank {
       if set.width != saved.inputs {
         throw DataError.otherWidth(
@@ -87,10 +111,10 @@ public struct EvaluationReport: Codable, Sendable {
       }
       try MemoryEstimate.require(
         MemoryEstimate.byteCount(
-          configuration, inputs: saved.inputs, examplesPerThread: Evaluator.groupSize,
+          configuration, inputs: saved.inputs, examplesPerThread: capacity,
           threadCount: threadCount))
       let replica = CPUReplica(
-        configuration.model(inputs: saved.inputs), capacity: Evaluator.groupSize,
+        configuration.model(inputs: saved.inputs), capacity: capacity * threadCount,
         groupCapacity: Evaluator.groupSize, team: team)
       try saved.read(into: replica)
       return replica
@@ -106,12 +130,26 @@ public struct EvaluationReport: Codable, Sendable {
     elbo = figures.elbo
     reconstructionLogLikelihood = figures.reconstructionLogLikelihood
     klDivergence = figures.klDivergence
+    bitsPerDimension = configuration.bitsPerDimension(figures.elbo, inputs: saved.inputs)
+    let posterior = try evaluator.posterior(replica, latent: configuration.latent)
+    klDivergencePerLatent = posterior.meanDivergences
+    activeUnits = posterior.activeUnitCount
+    isCollapsed = posterior.isCollapsed
     self.importanceSamples = importanceSamples
-    let bounds = try importanceSamples.map {
+    let estimates = try importanceSamples.map {
       try evaluator.importanceWeightedBounds(replica, drawCount: $0)
     }
+    let bounds = estimates?.map(\.bound)
+    let sizes = estimates?.map(\.effectiveSampleSize)
     importanceWeightedBound = bounds.map { Self.mean($0) }
     importanceWeightedBoundStandardError = bounds.map { Self.standardError($0) }
+    effectiveSampleSize = sizes.map { Self.mean($0) }
+    smallestEffectiveSampleSize = sizes?.min()
+    // Var(log of a mean of K weights) ≈ Var(w) / (K E[w]²) = 1 / ESS − 1 / K.
+    importanceWeightedBoundSamplingError = sizes.map { sizes in
+      sizes.reduce(0) { $0 + max(1 / $1 - 1 / Double(importanceSamples ?? 1), 0) }.squareRoot()
+        / Double(sizes.count)
+    }
     let all = [elbo, importanceWeightedBound ?? 0]
     if !all.allSatisfy(\.isFinite) {
       try agreement.fail(

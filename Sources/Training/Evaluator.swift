@@ -61,6 +61,29 @@ public final class Evaluator {
     return total
   }
 
+  /// What the posteriors of all examples are like, on every rank.
+  ///
+  /// Collective.
+  ///
+  /// - Throws: A `KernelError` or a `CollectiveError`.
+  public func posterior(_ replica: any Replica, latent: Int) throws -> PosteriorSums {
+    var groupSums: [Double] = []
+    try forEachCall { batch, groups in
+      for sums in try replica.summarizePosteriors(batch, groups: groups) {
+        groupSums += sums.encoded
+      }
+    }
+    var total = PosteriorSums(latent: latent)
+    let size = total.encoded.count
+    for part in try communicator.allGather(groupSums.withUnsafeBytes { Array($0) }) {
+      let values = Self.doubles(part)
+      for start in stride(from: 0, to: values.count, by: size) {
+        total += PosteriorSums(encoded: Array(values[start..<start + size]))
+      }
+    }
+    return total
+  }
+
   /// The importance-weighted bound of each example, in order, on every rank.
   ///
   /// Collective.
@@ -68,13 +91,21 @@ public final class Evaluator {
   /// - Throws: A `KernelError` or a `CollectiveError`.
   public func importanceWeightedBounds(
     _ replica: any Replica, drawCount: Int
-  ) throws -> [Double] {
-    var bounds: [Double] = []
+  ) throws -> [ImportanceEstimate] {
+    var figures: [Double] = []
     try forEachCall { batch, _ in
-      bounds += try replica.importanceWeightedBounds(batch, drawCount: drawCount, noise: noise)
+      for estimate in try replica.importanceWeightedBounds(
+        batch, drawCount: drawCount, noise: noise)
+      {
+        figures += [estimate.bound, estimate.effectiveSampleSize]
+      }
     }
-    return try communicator.allGather(bounds.withUnsafeBytes { Array($0) })
-      .flatMap { Self.doubles($0) }
+    return try communicator.allGather(figures.withUnsafeBytes { Array($0) }).flatMap { part in
+      let values = Self.doubles(part)
+      return stride(from: 0, to: values.count, by: 2).map {
+        ImportanceEstimate(bound: values[$0], effectiveSampleSize: values[$0 + 1])
+      }
+    }
   }
 
   // Hands over this rank's examples, as many groups at a time as there are threads.

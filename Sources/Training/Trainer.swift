@@ -103,11 +103,12 @@ public final class Trainer {
       ("checkpoint", saved.map { $0.file.metadata[SafetensorsFile.digestKey] ?? "" } ?? "none"),
     ])
     if let saved { try restore(saved) }
-    if let saved, progress.step >= totalSteps {
+    if let saved, isOver {
       try agreement.onRoot {
         try folder.checkpoints.pointLinks(latest: progress.step, best: progress.bestStep)
       }
-      observer?.didFinish(saved.progress, runPath: folder.path, performance: nil)
+      observer?.didFinish(
+        saved.progress, runPath: folder.path, lostPatience: lostPatience, end: nil)
       return
     }
     try agreement.onRoot {
@@ -131,12 +132,14 @@ public final class Trainer {
         threadCount: threads, totalSteps: totalSteps, stepsPerEpoch: sampler.stepsPerEpoch,
         resumed: saved?.progress,
         relativeProductTime: try Processors.relativeProductTime(configuration.precision)))
-    while progress.step < totalSteps { try trainEpoch() }
+    while !isOver { try trainEpoch() }
     try record(MetricsEvent(end: progress, wallSeconds: clock.wallSeconds))
-    let performance = Performance(
+    let end = RunEnd(
+      posterior: try evaluator.posterior(replica, latent: configuration.latent),
       times: stepper.times,
       productSeconds: try productSecondsPerExample() * Double(stepper.times.exampleCount))
-    observer?.didFinish(progress, runPath: folder.path, performance: performance)
+    observer?.didFinish(
+      progress, runPath: folder.path, lostPatience: lostPatience, end: end)
   }
 
   private func restore(_ saved: SavedModel) throws {
@@ -175,6 +178,13 @@ public final class Trainer {
       }
     }
     try finishEpoch()
+  }
+
+  // Every rank has the same figures, and so comes to the same answer.
+  private var isOver: Bool { progress.step >= totalSteps || lostPatience }
+
+  private var lostPatience: Bool {
+    configuration.patience.map { progress.evaluationsSinceBest >= $0 } ?? false
   }
 
   private var isCheckpointStep: Bool {
@@ -230,7 +240,7 @@ public final class Trainer {
       progress.epochELBO = ELBO()
       progress.epochObjectiveSum = 0
     }
-    if isLast || elboIsImproved || isCheckpointStep || epochs % configuration.checkpointEvery == 0 {
+    if isOver || elboIsImproved || isCheckpointStep || epochs % configuration.checkpointEvery == 0 {
       try checkpoint()
     }
   }
@@ -244,7 +254,9 @@ public final class Trainer {
     }
     clock.exampleCount = elbo.exampleCount
     elboIsImproved = elbo.elbo > progress.bestTestELBO
+    progress.evaluationsSinceBest += 1
     if elboIsImproved {
+      progress.evaluationsSinceBest = 0
       progress.bestTestELBO = elbo.elbo
       progress.bestStep = progress.step
     }

@@ -66,6 +66,11 @@ extension TrainingConfiguration {
     }
   }
 
+  /// Bits per dimension of a bound in nats, where data are 8-bit numbers; nil for densities.
+  func bitsPerDimension(_ nats: Double, inputs: Int) -> Double? {
+    likelihood == .discretizedLogistic ? -nats / (Double(inputs) * 0.6931471805599453) : nil
+  }
+
   /// p(x|z) with everything that is set for it.
   var likelihoodOfModel: Likelihood {
     let family: LikelihoodFamily =

@@ -18,6 +18,7 @@ extension TrainingConfiguration {
     try requirePositive(.globalBatchSize, globalBatchSize, atMost: Self.largestCount)
     try requirePositive(.threads, threads, atMost: 4096)
     try requirePositive(.evaluateEvery, evaluateEvery)
+    try requirePositive(.patience, patience)
     try requirePositive(.checkpointEvery, checkpointEvery)
     try requirePositive(.checkpointEverySteps, checkpointEverySteps)
     try requirePositive(.keep, keep)

@@ -140,6 +140,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var bucketBytes: Int?
   /// Epochs between evaluations.
   public var evaluateEvery = 1
+  /// Evaluations without a higher test ELBO after which the run ends; nil for never.
+  public var patience: Int?
   /// Epochs between checkpoints.
   public var checkpointEvery = 1
   /// Steps between checkpoints, besides.
@@ -195,6 +197,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case allReducePrecision = "all-reduce-precision"
     case bucketBytes = "bucket-bytes"
     case evaluateEvery = "evaluate-every"
+    case patience
     case checkpointEvery = "checkpoint-every"
     case checkpointEverySteps = "checkpoint-every-steps"
     case keep

@@ -1,4 +1,5 @@
 public import Checkpointing
+public import VAEObjective
 
 /// What a run is, known when its first step is about to begin.
 public struct RunSummary: Sendable {
@@ -36,12 +37,16 @@ public protocol TrainingObserver: AnyObject {
   func didStep(_ progress: TrainingProgress)
   /// An event went into `metrics.jsonl`.
   func didRecord(_ event: MetricsEvent)
-  /// The run is over; `performance` is nil if there was nothing left to do.
-  func didFinish(_ progress: TrainingProgress, runPath: String, performance: Performance?)
+  /// The run is over; `end` is nil if there was nothing left to do.
+  /// A run that lost its patience ended before its last step.
+  func didFinish(
+    _ progress: TrainingProgress, runPath: String, lostPatience: Bool, end: RunEnd?)
 }
 
-/// Where the time of a run's steps went.
-public struct Performance: Sendable {
+/// What is known at the end of a run.
+public struct RunEnd: Sendable {
+  /// What the posteriors of the test examples are like.
+  public let posterior: PosteriorSums
   /// The times of all steps.
   public let times: StepTimes
   /// How long these steps' matrix products alone would take here, seconds.

@@ -19,6 +19,8 @@ public struct TrainingProgress: Sendable, Equatable {
   public var bestTestELBO = -Double.infinity
   /// The step of ``bestTestELBO``; nil before the first evaluation.
   public var bestStep: Int?
+  /// Evaluations since then.
+  public var evaluationsSinceBest = 0
 
   /// The start of a run.
   public init() {}
@@ -36,6 +38,7 @@ public struct TrainingProgress: Sendable, Equatable {
       "epoch_examples": String(epochELBO.exampleCount),
       "best_test_elbo": String(bestTestELBO),
       "best_step": String(bestStep ?? -1),
+      "evaluations_since_best": String(evaluationsSinceBest),
     ]
   }
 
@@ -59,7 +62,10 @@ public struct TrainingProgress: Sendable, Equatable {
     bestTestELBO = try file.value("best_test_elbo")
     let best: Int = try file.value("best_step")
     bestStep = best < 0 ? nil : best
+    evaluationsSinceBest =
+      file.metadata["evaluations_since_best"] == nil ? 0 : try file.value("evaluations_since_best")
     let counts = [
+      ("evaluations_since_best", evaluationsSinceBest),
       ("step", step), ("epoch", epoch), ("step_in_epoch", stepInEpoch),
       ("examples_seen", examplesSeen), ("epoch_examples", epochELBO.exampleCount),
     ]

@@ -74,6 +74,8 @@ struct EvaluateCommand: RankCommand {
     if communicator.isRoot { say(json ? try jsonText(result) : Self.text(result)) }
   }
 
+  private static func short(_ value: Double) -> String { String(format: "%.3f", value) }
+
   private static func text(_ result: EvaluationReport) -> String {
     var lines = [
       "\(result.checkpoint), step \(grouped(result.step))",
@@ -82,11 +84,29 @@ struct EvaluateCommand: RankCommand {
       "  reconstruction log-likelihood  \(figure(result.reconstructionLogLikelihood))",
       "  KL divergence                  \(figure(result.klDivergence))",
     ]
+    if let bits = result.bitsPerDimension {
+      lines.append("  bits per dimension             \(figure(bits))")
+    }
+    let latents = result.klDivergencePerLatent
+    lines.append(
+      "  active units                   \(result.activeUnits) of \(latents.count); KL divergences from"
+        + " \(short(latents.min() ?? 0)) to \(short(latents.max() ?? 0))")
     if let bound = result.importanceWeightedBound, let count = result.importanceSamples {
       let error = result.importanceWeightedBoundStandardError ?? 0
       lines.append(
         "  importance-weighted bound      \(figure(bound))"
-          + "  (K = \(grouped(count)), standard error \(String(format: "%.3f", error)))")
+          + "  (K = \(grouped(count)), standard error \(short(error)), of which sampling"
+          + " \(short(result.importanceWeightedBoundSamplingError ?? 0)))")
+      lines.append(
+        "  effective sample size          \(figure(result.effectiveSampleSize ?? 0))  (least"
+          + " \(short(result.smallestEffectiveSampleSize ?? 0)))")
+    }
+    if result.isCollapsed {
+      lines.append(
+        collapseWarning(
+          activeUnits: result.activeUnits, latent: latents.count,
+          klDivergence: result.klDivergence,
+          advice: "train with --kl-warmup-steps, --free-bits or a smaller --beta"))
     }
     return lines.joined(separator: "\n")
   }

@@ -272,6 +272,11 @@ struct RunOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
+    help: "Evaluations without a higher test ELBO after which the run ends. (default: never)")
+  var patience: Int?
+
+  @Option(
+    parsing: .unconditional,
     help: help("Epochs between checkpoints", defaults.checkpointEvery))
   var checkpointEvery: Int?
 

@@ -107,27 +107,53 @@ final class TerminalReporter: TrainingObserver {
     self.train = nil
   }
 
-  func didFinish(_ progress: TrainingProgress, runPath: String, performance: Performance?) {
+  func didFinish(
+    _ progress: TrainingProgress, runPath: String, lostPatience: Bool, end: RunEnd?
+  ) {
     draw("")
-    guard let performance else {
+    guard let end else {
       say(
         "The run in \(runPath) is complete at step \(grouped(progress.step));"
-          + " more --epochs or --steps extend it")
+          + (lostPatience
+            ? " a larger --patience lets it go on" : " more --epochs or --steps extend it"))
       return
     }
+    if lostPatience {
+      say(
+        "Stopped early: the test ELBO has not risen for \(progress.evaluationsSinceBest)"
+          + " evaluations; the best is of step \(grouped(progress.bestStep ?? 0))")
+    }
+    warn(end.posterior)
     let best = String(format: "%.3f", progress.bestTestELBO)
     let latest = latestTest?.elbo.map { String(format: "%.3f", $0) } ?? best
     say(
       """
-      \(Self.text(performance))
+      \(Self.text(end))
       Done: test ELBO \(latest) nats per example after \(grouped(progress.step)) steps (best \(best))
-      Checkpoints are in \(runPath)/checkpoints; next: vae-dist evaluate \(runPath)
+      Checkpoints are in \(runPath)/checkpoints; next: vae-dist evaluate \(runPath)\
+      \(lostPatience ? "/checkpoints/best" : "")
       """)
   }
 
+  // What to say of a model whose latents tell nothing.
+  private func warn(_ posterior: PosteriorSums) {
+    guard posterior.isCollapsed, let settings = run?.configuration, let run else { return }
+    let isAnnealed = settings.klWarmupSteps > 0 || settings.klCycles > 0
+    complain(
+      collapseWarning(
+        activeUnits: posterior.activeUnitCount, latent: posterior.means.count,
+        klDivergence: posterior.meanDivergences.reduce(0, +),
+        advice: settings.beta > 1
+          ? "a smaller --beta lets the latents tell more"
+          : isAnnealed
+            ? "--free-bits 0.1 keeps a part of each latent free of cost"
+            : "--kl-warmup-steps \(max(run.totalSteps / 5, 1)) lets the KL divergence in later")
+        + "\n")
+  }
+
   // The short form of the table that `benchmark` prints.
-  private static func text(_ performance: Performance) -> String {
-    let times = performance.times
+  private static func text(_ end: RunEnd) -> String {
+    let times = end.times
     func share(_ seconds: Double) -> String {
       String(format: "%.0f%%", 100 * seconds / max(times.total, 1e-9))
     }
@@ -141,7 +167,7 @@ final class TerminalReporter: TrainingObserver {
         "all-reduce \(share(times.allReduceExposed)) (and \(share(times.allReduceHidden)) hidden)")
     }
     return String(format: "Steps took %.2f ms: ", 1000 * step) + parts.joined(separator: ", ")
-      + "; \(share(performance.productSeconds)) of the rate that the"
+      + "; \(share(end.productSeconds)) of the rate that the"
       + " matrix products alone would allow"
   }
 

@@ -53,6 +53,15 @@ func slownessNote(_ precision: String, _ relativeTime: Double) -> String? {
       precision, relativeTime)
 }
 
+/// What to say of a model whose decoder does without z, and the one thing to try.
+func collapseWarning(
+  activeUnits: Int, latent: Int, klDivergence: Double, advice: String
+) -> String {
+  "Warning: posterior collapse: \(activeUnits) of \(latent) latents are active (their posterior mean"
+    + " varies by more than 0.01), and the KL divergence is"
+    + " \(String(format: "%.3f", klDivergence)) nats; \(advice)"
+}
+
 /// `1 rank` or `4 ranks`.
 func rankText(_ count: Int) -> String { count == 1 ? "1 rank" : "\(count) ranks" }
 

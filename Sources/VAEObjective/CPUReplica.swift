@@ -183,11 +183,30 @@ public final class CPUReplica: Replica {
     return figures
   }
 
+  /// What the posteriors of each group of rows are like.
+  public func summarizePosteriors(
+    _ batch: ExampleBatch, groups: [Range<Int>]
+  ) throws(KernelError) -> [PosteriorSums] {
+    let nothing = PosteriorSums(latent: workers[0].model.configuration.latent)
+    var figures = [PosteriorSums](repeating: nothing, count: groups.count)
+    try figures.withUnsafeMutableBufferPointer { buffer throws(KernelError) in
+      let figures = buffer
+      try run { worker, index throws(KernelError) in
+        for group in stride(from: index, to: groups.count, by: self.workers.count) {
+          figures[group] = try worker.model.summarizePosteriors(
+            of: batch.slice(groups[group]).values, parameters: self.parameters)
+        }
+      }
+    }
+    return figures
+  }
+
   /// The importance-weighted bound of each example, nats.
   public func importanceWeightedBounds(
     _ batch: ExampleBatch, drawCount: Int, noise: RandomStream
-  ) throws(KernelError) -> [Double] {
-    var figures = [Double](repeating: 0, count: batch.count)
+  ) throws(KernelError) -> [ImportanceEstimate] {
+    var figures = [ImportanceEstimate](
+      repeating: ImportanceEstimate(bound: 0, effectiveSampleSize: 0), count: batch.count)
     try figures.withUnsafeMutableBufferPointer { buffer throws(KernelError) in
       let figures = buffer
       try run { worker, index throws(KernelError) in

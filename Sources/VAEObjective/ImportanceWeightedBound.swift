@@ -9,19 +9,41 @@ internal import Glibc
 struct StreamingLogMeanExp {
   private var largest = -Double.infinity
   private var sum = 0.0
+  private var squareSum = 0.0
   private var count = 0
 
   mutating func add(_ logarithm: Double) {
     count += 1
     if logarithm <= largest {
-      sum += exp(logarithm - largest)
+      let term = exp(logarithm - largest)
+      sum += term
+      squareSum += term * term
     } else {
-      sum = sum * exp(largest - logarithm) + 1
+      let factor = exp(largest - logarithm)
+      sum = sum * factor + 1
+      squareSum = squareSum * factor * factor + 1
       largest = logarithm
     }
   }
 
   var value: Double { largest + log(sum) - log(Double(count)) }
+
+  /// (Σ w)² / Σ w², between 1 and the number of terms.
+  var effectiveCount: Double { sum * sum / squareSum }
+}
+
+/// What importance sampling says of log p(x) of one example.
+public struct ImportanceEstimate: Sendable, Equatable {
+  /// log (1/K) Σ_k p(x, z_k) / q(z_k|x), nats.
+  public let bound: Double
+  /// (Σ w)² / Σ w²: how many equally weighted draws the K are worth.
+  public let effectiveSampleSize: Double
+
+  /// Both figures.
+  public init(bound: Double, effectiveSampleSize: Double) {
+    self.bound = bound
+    self.effectiveSampleSize = effectiveSampleSize
+  }
 }
 
 extension VariationalAutoencoder {
@@ -38,13 +60,13 @@ extension VariationalAutoencoder {
   ///   - noise: Where the noise comes from.
   ///   - parameters: The flat parameters.
   ///   - scratch: Overwritten.
-  /// - Returns: The bound.
+  /// - Returns: The bound, and how evenly the draws count.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   /// - Source: Burda, Grosse & Salakhutdinov 2016, equation 8.
   public func importanceWeightedBound(
     of data: MatrixView, example: UInt32, drawCount: Int, noise: RandomStream,
     parameters: FloatBuffer, scratch: MatrixView
-  ) throws(KernelError) -> Double {
+  ) throws(KernelError) -> ImportanceEstimate {
     precondition(data.rows == 1 && drawCount > 0, "One example and at least one draw")
     let posterior = try encode(data, parameters: parameters)
     var mean = StreamingLogMeanExp()
@@ -63,7 +85,7 @@ extension VariationalAutoencoder {
       }
       drawn += draws
     }
-    return mean.value
+    return ImportanceEstimate(bound: mean.value, effectiveSampleSize: mean.effectiveCount)
   }
 
   // log p(x|z) + log p(z) − log q(z|x) of each draw.

@@ -105,6 +105,13 @@ public protocol Replica: AnyObject {
     _ batch: ExampleBatch, groups: [Range<Int>], noise: RandomStream
   ) throws(KernelError) -> [ELBO]
 
+  /// What the posteriors of each of several groups of examples are like.
+  ///
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  func summarizePosteriors(
+    _ batch: ExampleBatch, groups: [Range<Int>]
+  ) throws(KernelError) -> [PosteriorSums]
+
   /// The importance-weighted bound of each example, nats.
   ///
   /// - Parameters:
@@ -115,5 +122,5 @@ public protocol Replica: AnyObject {
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   func importanceWeightedBounds(
     _ batch: ExampleBatch, drawCount: Int, noise: RandomStream
-  ) throws(KernelError) -> [Double]
+  ) throws(KernelError) -> [ImportanceEstimate]
 }

@@ -99,6 +99,25 @@ public final class VariationalAutoencoder {
       prepare(data), parameters: parameters, arena: arena, precision: .f32)
   }
 
+  /// What the posteriors of these examples are like.
+  ///
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  func summarizePosteriors(
+    of data: MatrixView, parameters: FloatBuffer
+  ) throws(KernelError) -> PosteriorSums {
+    let posterior = try encode(data, parameters: parameters)
+    var sums = PosteriorSums(latent: configuration.latent)
+    sums.exampleCount = data.rows
+    sums.divergences.withUnsafeMutableBufferPointer { addDivergences(of: posterior, to: $0) }
+    for row in 0..<data.rows {
+      for (latent, mean) in posterior.row(row).prefix(configuration.latent).enumerated() {
+        sums.means[latent] += Double(mean)
+        sums.squares[latent] += Double(mean) * Double(mean)
+      }
+    }
+    return sums
+  }
+
   // What the encoder reads; in the arena until the next call unless it is the data themselves.
   private func prepare(_ data: MatrixView) -> MatrixView {
     guard let encoderInputSlot else { return data }

@@ -70,6 +70,31 @@ import Training
     #expect(try #require(tests.last) > #require(tests.first))
   }
 
+  @Test func runsThatLosePatienceEndWithTheBestKept() throws {
+    let folder = try TemporaryFolder()
+    var configuration = Self.configuration(try Self.data(folder))
+    // A rate at which the test ELBO soon goes up and down.
+    configuration.learningRate = 0.05
+    configuration.epochs = 200
+    configuration.keep = 1
+    configuration.patience = 3
+    let run = folder.path("run")
+    try Self.train(configuration, run)
+    let events = try Self.events(run)
+    let tests = events.filter { $0.event == "evaluate" }
+    let best = try #require(tests.indices.max { (tests[$0].elbo ?? 0) < (tests[$1].elbo ?? 0) })
+    #expect(tests.count == best + 4 && tests.count < 200)
+    #expect(events.last?.event == "end" && events.last?.step == tests.last?.step)
+    let checkpoints = RunFolder(path: run).checkpoints
+    #expect(checkpoints.steps == [tests[best].step, tests[tests.count - 1].step])
+    // Asked again it has nothing to do; with more patience it goes on.
+    try Self.train(configuration, run, resume: true)
+    #expect(try Self.events(run).count == events.count)
+    configuration.patience = 4
+    try Self.train(configuration, run, resume: true)
+    #expect(try Self.events(run).filter { $0.event == "evaluate" }.count > tests.count)
+  }
+
   /// Breaks that fall within an epoch, at its end, and after a checkpoint's step.
   @Test(arguments: OptimizerKind.allCases, [5, 12, 17]) func interruptedRunsEndWithTheSameBytes(
     _ optimizer: OptimizerKind, steps: Int

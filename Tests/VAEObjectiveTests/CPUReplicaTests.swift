@@ -132,7 +132,8 @@ import VAEObjective
     let bounds = try [1, 2, 3].map { threads in
       try Self.withBatch(5) {
         try Self.replica(threads: threads).importanceWeightedBounds(
-          $0, drawCount: 30, noise: Self.noise)
+          $0, drawCount: 30, noise: Self.noise
+        ).map(\.bound)
       }
     }
     // Draws are cut into pieces by the capacity, which the number of threads changes.

@@ -62,9 +62,13 @@ import VAEObjective
 
   static func bound(
     _ harness: ModelHarness, _ x: [Double], example: UInt32, draws: Int
-  ) throws
-    -> Double
-  {
+  ) throws -> Double {
+    try estimate(harness, x, example: example, draws: draws).bound
+  }
+
+  static func estimate(
+    _ harness: ModelHarness, _ x: [Double], example: UInt32, draws: Int
+  ) throws -> ImportanceEstimate {
     let data = FloatBuffer(x)
     let scratch = FloatBuffer(count: 128)
     return try harness.model.importanceWeightedBound(
