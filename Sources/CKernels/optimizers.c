@@ -5,10 +5,15 @@
 #include "CKernels.h"
 #include "vector_math.h"
 
+// 1 for NaN and infinities, which a sum of floats could not tell without being reordered.
+VD_INLINE uint32_t is_not_finite(float value) {
+  return (vd_to_bits(value) & 0x7fffffffu) >= 0x7f800000u;
+}
+
 #define VD_SQRT __builtin_elementwise_sqrt // never sets errno, so it vectorises
 
 VD_DISPATCHED
-void vd_kernel_adam(size_t count, float *restrict parameters, const float *restrict gradient,
+int vd_kernel_adam(size_t count, float *restrict parameters, const float *restrict gradient,
                     float *restrict first_moment, float *restrict second_moment,
                     float gradient_scale, float learning_rate, float beta1, float beta2,
                     float epsilon, float first_correction, float second_correction,
@@ -17,6 +22,7 @@ void vd_kernel_adam(size_t count, float *restrict parameters, const float *restr
   float kept = decoupled ? 1.0f - learning_rate * weight_decay : 1.0f;
   float rate = learning_rate / first_correction;
   float inverse_root = 1.0f / sqrtf(second_correction);
+  uint32_t lost = 0;
   for (size_t i = 0; i < count; i++) {
     float p = parameters[i];
     float g = gradient_scale * gradient[i] + coupled_decay * p;
@@ -24,32 +30,43 @@ void vd_kernel_adam(size_t count, float *restrict parameters, const float *restr
     float v = beta2 * second_moment[i] + (1.0f - beta2) * (g * g);
     first_moment[i] = m;
     second_moment[i] = v;
-    parameters[i] = kept * p - rate * m / (VD_SQRT(v) * inverse_root + epsilon);
+    p = kept * p - rate * m / (VD_SQRT(v) * inverse_root + epsilon);
+    parameters[i] = p;
+    lost |= is_not_finite(p);
   }
+  return lost == 0;
 }
 
 VD_DISPATCHED
-void vd_kernel_adagrad(size_t count, float *restrict parameters, const float *restrict gradient,
+int vd_kernel_adagrad(size_t count, float *restrict parameters, const float *restrict gradient,
                        float *restrict squared_sum, float gradient_scale, float learning_rate,
                        float epsilon, float weight_decay) {
+  uint32_t lost = 0;
   for (size_t i = 0; i < count; i++) {
     float g = gradient_scale * gradient[i] + weight_decay * parameters[i];
     float sum = squared_sum[i] + g * g;
     squared_sum[i] = sum;
-    parameters[i] -= learning_rate * g / (VD_SQRT(sum) + epsilon);
+    float p = parameters[i] - learning_rate * g / (VD_SQRT(sum) + epsilon);
+    parameters[i] = p;
+    lost |= is_not_finite(p);
   }
+  return lost == 0;
 }
 
 VD_DISPATCHED
-void vd_kernel_sgd(size_t count, float *restrict parameters, const float *restrict gradient,
+int vd_kernel_sgd(size_t count, float *restrict parameters, const float *restrict gradient,
                    float *restrict velocity, float gradient_scale, float learning_rate,
                    float momentum, float weight_decay) {
+  uint32_t lost = 0;
   for (size_t i = 0; i < count; i++) {
     float g = gradient_scale * gradient[i] + weight_decay * parameters[i];
     float v = momentum * velocity[i] + g;
     velocity[i] = v;
-    parameters[i] -= learning_rate * v;
+    float p = parameters[i] - learning_rate * v;
+    parameters[i] = p;
+    lost |= is_not_finite(p);
   }
+  return lost == 0;
 }
 
 VD_DISPATCHED

@@ -23,6 +23,8 @@ public struct BackwardProgress {
 ///
 /// - Shape: `x` is `[batch, inputs]`, `h` is `[batch, outputs]`.
 public final class Dense {
+  /// The layer's name: `encoder.0`.
+  public let path: String
   /// Columns of the inputs.
   public let inputs: Int
   /// Columns of the outputs.
@@ -54,6 +56,7 @@ public final class Dense {
     isHidden: Bool, capacity: Int, precision: Precision, layout: inout ParameterLayout,
     plan: inout ArenaPlan
   ) {
+    self.path = path
     self.inputs = inputs
     self.outputs = outputs
     self.activation = activation

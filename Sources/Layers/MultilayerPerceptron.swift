@@ -64,6 +64,11 @@ public final class MultilayerPerceptron {
     return value
   }
 
+  /// The name of the first layer whose outputs of the latest forward are not all finite.
+  public func firstNonFiniteLayer(in arena: Arena, rows: Int) -> String? {
+    layers.first { !$0.output(in: arena, rows: rows).isFinite }?.path
+  }
+
   /// From ∂/∂outputs to ∂/∂parameters and, where wanted, ∂/∂inputs.
   ///
   /// - Parameters:

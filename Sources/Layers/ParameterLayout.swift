@@ -65,6 +65,11 @@ public struct ParameterLayout: Sendable, Equatable {
   /// How many parameters there are, gaps not counted.
   public var parameterCount: Int { tensors.reduce(0) { $0 + $1.count } }
 
+  /// The name of the first tensor that holds NaN or an infinity.
+  public func firstNonFinite(in flat: FloatBuffer) -> String? {
+    tensors.first { !$0.read(from: flat).allSatisfy(\.isFinite) }?.name
+  }
+
   /// One line per tensor, for comparing ranks and files.
   public var summary: String {
     tensors.map { "\($0.name) \($0.shape)" }.joined(separator: "\n")

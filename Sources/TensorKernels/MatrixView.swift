@@ -59,6 +59,9 @@ public struct MatrixView: ProductOperand {
     return base
   }
 
+  /// Whether every element is a number, infinities not counted.
+  public var isFinite: Bool { (0..<rows).allSatisfy { row($0).allSatisfy(\.isFinite) } }
+
   /// One row.
   public func row(_ index: Int) -> UnsafeMutableBufferPointer<Float> {
     precondition(index >= 0 && index < rows, "Row \(index) is outside [\(rows), \(columns)]")

@@ -38,16 +38,18 @@ public struct AdamUpdate: Sendable {
   /// - Shape: `gradient` is `[range.count]`, its first element being that of `range.lowerBound`; the
   ///   buffers have the same count.
   /// - Complexity: 16 bytes read and 12 written an element.
+  /// - Returns: Whether all updated parameters are finite.
+  @discardableResult
   public func apply(
     to parameters: FloatBuffer, _ range: Range<Int>, gradient: UnsafePointer<Float>,
     firstMoment: FloatBuffer, secondMoment: FloatBuffer
-  ) {
+  ) -> Bool {
     check(range, [parameters, firstMoment, secondMoment])
     let start = range.lowerBound
-    vd_kernel_adam(
+    return vd_kernel_adam(
       range.count, parameters.base + start, gradient, firstMoment.base + start,
       secondMoment.base + start, gradientScale, learningRate, betas.0, betas.1, epsilon,
-      correction(betas.0), correction(betas.1), weightDecay, decouplesDecay ? 1 : 0)
+      correction(betas.0), correction(betas.1), weightDecay, decouplesDecay ? 1 : 0) != 0
   }
 
   // 1 − βᵗ by repeated squaring in double precision.
@@ -67,30 +69,34 @@ public struct AdamUpdate: Sendable {
 /// sum += g²; p −= α g / (√sum + ε), within a range.
 ///
 /// - Shape: `gradient` is `[range.count]`; the buffers have the same count.
+/// - Returns: Whether all updated parameters are finite.
 /// - Source: Duchi, Hazan & Singer 2011.
+@discardableResult
 public func adagradUpdate(
   _ range: Range<Int>, parameters: FloatBuffer, gradient: UnsafePointer<Float>,
   squaredSum: FloatBuffer, gradientScale: Float, learningRate: Float, epsilon: Float = 1e-10,
   weightDecay: Float
-) {
+) -> Bool {
   check(range, [parameters, squaredSum])
-  vd_kernel_adagrad(
+  return vd_kernel_adagrad(
     range.count, parameters.base + range.lowerBound, gradient,
-    squaredSum.base + range.lowerBound, gradientScale, learningRate, epsilon, weightDecay)
+    squaredSum.base + range.lowerBound, gradientScale, learningRate, epsilon, weightDecay) != 0
 }
 
 /// velocity = momentum · velocity + g; p −= α · velocity, within a range.
 ///
 /// - Shape: `gradient` is `[range.count]`; the buffers have the same count.
+/// - Returns: Whether all updated parameters are finite.
+@discardableResult
 public func momentumUpdate(
   _ range: Range<Int>, parameters: FloatBuffer, gradient: UnsafePointer<Float>,
   velocity: FloatBuffer, gradientScale: Float, learningRate: Float, momentum: Float,
   weightDecay: Float
-) {
+) -> Bool {
   check(range, [parameters, velocity])
-  vd_kernel_sgd(
+  return vd_kernel_sgd(
     range.count, parameters.base + range.lowerBound, gradient, velocity.base + range.lowerBound,
-    gradientScale, learningRate, momentum, weightDecay)
+    gradientScale, learningRate, momentum, weightDecay) != 0
 }
 
 /// Σ v² over a range, in double precision.

@@ -84,8 +84,9 @@ final class DataParallelStep {
     reduction.begin()
     let values = times.measure(\.data) { reader.read(indices, epoch: epoch) }
     var penalty: Penalty?
+    let batch = ExampleBatch(indices: indices, values: values)
     let outcome = try replica.computeGradient(
-      of: ExampleBatch(indices: indices, values: values), noise: noise,
+      of: batch, noise: noise,
       klWeighting: weighting(penalties, step: number - 1, exampleCount: indices.count) {
         penalty = $0
       },
@@ -95,7 +96,7 @@ final class DataParallelStep {
     times.forward += outcome.forwardSeconds
     times.backward += outcome.backwardSeconds
     let (elbo, boundSum) = try times.measure(\.allReduceExposed) {
-      try total(outcome, step: number)
+      try total(outcome, step: number) { try replica.locateNonFinite(batch, noise: noise) }
     }
     let update = Optimizer.Update(
       gradientScale: try gradientScale(exampleCount: elbo.exampleCount, step: number),
@@ -164,28 +165,40 @@ final class DataParallelStep {
 
   // The ELBO's sums over all ranks; every rank has computed its gradient when it returns.
   private func total(
-    _ outcome: GradientOutcome, step: Int
+    _ outcome: GradientOutcome, step: Int, locate: () throws -> NonFinite
   ) throws -> (elbo: ELBO, boundSum: Double) {
     let communicator = agreement.communicator
     let elbo = outcome.elbo
-    return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 5) { sums in
+    return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 6) { sums in
       sums[0] = elbo.reconstructionLogLikelihoodSum
       sums[1] = elbo.klDivergenceSum
       sums[2] = Double(elbo.exampleCount)
       sums[3] = outcome.importanceWeightedBoundSum
-      sums[4] =
+      sums[4] = optimizer.hasLostNumbers ? 1 : 0
+      sums[5] =
         elbo.isFinite && outcome.importanceWeightedBoundSum.isFinite
         ? .infinity : Double(communicator.rank)
-      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[..<4]), .sum)
+      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[..<5]), .sum)
       let total = ELBO(
         reconstructionLogLikelihoodSum: sums[0], klDivergenceSum: sums[1],
         exampleCount: Int(sums[2]))
+      if sums[4] > 0 {
+        reduction.abandon()
+        try agreement.fail(
+          TrainingError.notFinite(
+            step: step - 1, rank: nil, what: "gradient",
+            place: replica.layout.firstNonFinite(in: replica.parameters)
+              .map { "in the parameters \($0)" }))
+      }
       if total.isFinite && sums[3].isFinite { return (total, sums[3]) }
-      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[4...]), .min)
+      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[5...]), .min)
       reduction.abandon()
+      let rank = sums[5].isFinite ? Int(sums[5]) : nil
+      // The first rank that has met it looks where.
+      let found = try rank == communicator.rank ? "\(locate())" : ""
+      let place = try rank.map { try communicator.broadcast(found, from: $0) }
       try agreement.fail(
-        TrainingError.notFinite(
-          step: step, rank: sums[4].isFinite ? Int(sums[4]) : nil, what: "ELBO"))
+        TrainingError.notFinite(step: step, rank: rank, what: "ELBO", place: place))
     }
   }
 

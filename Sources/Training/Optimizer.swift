@@ -1,4 +1,5 @@
 internal import Layers
+internal import Synchronization
 internal import TensorKernels
 
 /// The update rule with its state, one flat buffer like the parameters for each kind of state.
@@ -16,6 +17,12 @@ final class Optimizer {
   /// State that a checkpoint holds: `adam.first_moment` and the buffer.
   let state: [(name: String, buffer: FloatBuffer)]
   private let configuration: TrainingConfiguration
+  private let isBroken = Atomic<Bool>(false)
+
+  /// Whether a parameter that this rank has updated is no longer a number.
+  ///
+  /// It stays so. A ReLU makes 0 of NaN, so that the ELBO need not show it.
+  var hasLostNumbers: Bool { isBroken.load(ordering: .relaxed) }
 
   /// - Parameters:
   ///   - configuration: The settings.
@@ -41,18 +48,20 @@ final class Optimizer {
     _ range: Range<Int>, of parameters: FloatBuffer, gradients: [FloatBuffer], _ update: Update
   ) {
     forEachBlock(of: range, gradients) { block, gradient in
-      apply(update, block, parameters, gradient)
+      if !apply(update, block, parameters, gradient) {
+        isBroken.store(true, ordering: .relaxed)
+      }
     }
   }
 
   private func apply(
     _ update: Update, _ range: Range<Int>, _ parameters: FloatBuffer,
     _ gradient: UnsafePointer<Float>
-  ) {
+  ) -> Bool {
     let weightDecay = Float(configuration.weightDecay)
     switch configuration.optimizer {
     case .adam, .adamw:
-      AdamUpdate(
+      return AdamUpdate(
         gradientScale: update.gradientScale, learningRate: update.learningRate,
         step: update.number, weightDecay: weightDecay,
         decouplesDecay: configuration.optimizer == .adamw
@@ -60,12 +69,12 @@ final class Optimizer {
         to: parameters, range, gradient: gradient, firstMoment: state[0].buffer,
         secondMoment: state[1].buffer)
     case .adagrad:
-      adagradUpdate(
+      return adagradUpdate(
         range, parameters: parameters, gradient: gradient, squaredSum: state[0].buffer,
         gradientScale: update.gradientScale, learningRate: update.learningRate,
         weightDecay: weightDecay)
     case .sgd:
-      momentumUpdate(
+      return momentumUpdate(
         range, parameters: parameters, gradient: gradient, velocity: state[0].buffer,
         gradientScale: update.gradientScale, learningRate: update.learningRate,
         momentum: Float(configuration.momentum), weightDecay: weightDecay)

@@ -17,7 +17,7 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   /// Replicas whose parameters differ.
   case replicasDiffer(step: Int, rank: Int, otherRank: Int)
   /// A figure that is no longer a number.
-  case notFinite(step: Int, rank: Int?, what: String)
+  case notFinite(step: Int, rank: Int?, what: String, place: String? = nil)
   /// A folder that already holds a run.
   case runExists(path: String)
   /// A folder in which another process is at work.
@@ -59,9 +59,10 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
     case .replicasDiffer(let step, let rank, let otherRank):
       "Replicas differ after step \(step): the parameters of rank \(rank) and rank \(otherRank)"
         + " are no longer the same; this is a defect of the program or of a machine"
-    case .notFinite(let step, let rank, let what):
+    case .notFinite(let step, let rank, let what, let place):
       "The \(what) is not finite at step \(step)"
         + (rank.map { ", first on rank \($0)" } ?? "")
+        + (place.map { ", \($0)" } ?? "")
         + "; a smaller --learning-rate or --clip-gradient-norm may help"
     case .runExists(let path):
       "'\(path)' already holds a run; add --resume to go on with it, or name another folder"

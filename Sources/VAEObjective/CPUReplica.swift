@@ -183,6 +183,14 @@ public final class CPUReplica: Replica {
     return figures
   }
 
+  /// Finds where the bound of these examples stops being a number; on the calling thread alone.
+  public func locateNonFinite(
+    _ batch: ExampleBatch, noise: RandomStream
+  ) throws(KernelError) -> NonFinite {
+    try workers[0].model.locateNonFinite(
+      batch, noise: noise, scratch: workers[0].noiseRows(1), parameters: parameters)
+  }
+
   /// What the posteriors of each group of rows are like.
   public func summarizePosteriors(
     _ batch: ExampleBatch, groups: [Range<Int>]

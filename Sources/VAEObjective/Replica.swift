@@ -105,6 +105,13 @@ public protocol Replica: AnyObject {
     _ batch: ExampleBatch, groups: [Range<Int>], noise: RandomStream
   ) throws(KernelError) -> [ELBO]
 
+  /// Finds where the bound of these examples stops being a number.
+  ///
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  func locateNonFinite(
+    _ batch: ExampleBatch, noise: RandomStream
+  ) throws(KernelError) -> NonFinite
+
   /// What the posteriors of each of several groups of examples are like.
   ///
   /// - Throws: `KernelError` if oneDNN refuses the shape.

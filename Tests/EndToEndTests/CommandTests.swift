@@ -96,6 +96,45 @@ import Testing
     ("no checkpoint", ["inspect", "no.safetensors"], 66, "Error: 'no.safetensors' does not exist"),
   ]
 
+  @Test func aModelThatDoesWithoutLatentsIsWarnedOf() throws {
+    let folder = try TemporaryFolder()
+    let run = folder.path("run")
+    let outcome = try Launch.alone(
+      "vae-dist",
+      ["train", "--run", run, "--epochs", "20", "--hidden", "20", "--latent", "4", "--beta", "50"])
+    #expect(outcome.status == 0)
+    #expect(
+      outcome.errors.hasPrefix("Warning: posterior collapse: 0 of 4 latents are active"),
+      "\(outcome.errors)")
+    #expect(outcome.errors.contains("; a smaller --beta lets the latents tell more\n"))
+    let evaluation = try Launch.alone("vae-dist", ["evaluate", run, "--importance-samples", "20"])
+    for word in ["active units                   0 of 4", "effective sample size", "Warning: "] {
+      #expect(evaluation.output.contains(word), "\(evaluation.output)")
+    }
+    let json = try Launch.alone("vae-dist", ["evaluate", run, "--json"])
+    for word in ["\"posterior_collapsed\" : true", "\"active_units\" : 0"] {
+      #expect(json.output.contains(word), "\(json.output)")
+    }
+  }
+
+  @Test func eightBitDataAreScoredInBitsPerDimension() throws {
+    let folder = try TemporaryFolder()
+    let run = folder.path("run")
+    let outcome = try Launch.alone(
+      "vae-dist",
+      [
+        "train", "--run", run, "--epochs", "2", "--hidden", "20", "--likelihood",
+        "discretized-logistic",
+      ])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let text = try Launch.alone("vae-dist", ["evaluate", run, "--json"]).output
+    let figures = try #require(
+      JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    let elbo = try #require(figures["elbo"] as? Double)
+    let bits = try #require(figures["bits_per_dimension"] as? Double)
+    #expect(abs(bits + elbo / (64 * log(2.0))) < 1e-9 * bits && bits > 0)
+  }
+
   @Test(arguments: wrong) func wrongUseGetsOneSentence(
     _ what: String, arguments: [String], status: Int32, sentence: String
   ) throws {

@@ -137,6 +137,30 @@ import Testing
       Self.sentences(outcome).first?.hasPrefix("Error: The ELBO is not finite at step ") == true)
   }
 
+  @Test func theLayerAndTheExamplesThatAreNoNumbersAreNamed() throws {
+    let folder = try TemporaryFolder()
+    var rows = [[Float]](repeating: [0.25, 0.5], count: 60)
+    rows[17] = [2e19, 0.5]
+    _ = try folder.write(npy(rows), to: "x.npy")
+    _ = try folder.write(Self.values, to: "test.npy")
+    for (activation, place) in [
+      ("relu", "in the outputs of decoder.0"), ("tanh", "in the likelihood or the KL divergence"),
+    ] {
+      let outcome = try Launch.ranks(
+        3, "vae-dist",
+        [
+          "train", "--run", activation, "--data", "x.npy", "--test-data", "test.npy", "--hidden",
+          "4", "--latent", "2", "--global-batch-size", "12", "--likelihood", "gaussian",
+          "--activation", activation, "--seed", "3",
+        ], seconds: 30, in: folder.path)
+      #expect(outcome.status == 1)
+      let sentence = try #require(Self.sentences(outcome).first)
+      #expect(Self.sentences(outcome).count == 1)
+      #expect(sentence.contains("\(place), for example 17; a smaller"), "\(sentence)")
+      #expect(sentence.contains(", first on rank "))
+    }
+  }
+
   @Test func aBenchmarkThatFailsOnTheRootAloneEndsAllRanks() throws {
     // 30 batches of 10: the ranks together take 0 to 9 and 20 to 29, the root alone takes 10 to 19
     // too, and one of those cannot be scored.

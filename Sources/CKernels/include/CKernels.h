@@ -134,23 +134,24 @@ void vd_kernel_draw_gradient(size_t rows, size_t latents, size_t draws,
 void vd_kernel_log_prior_ratio(size_t rows, size_t latents, size_t draws, const float *posterior,
                                const float *noise, const float *latent_values, double *log_ratio);
 
-// MARK: Optimizers. The gradient is first multiplied by `gradient_scale`.
+// MARK: Optimizers. The gradient is first multiplied by `gradient_scale`. Each returns whether all
+// updated parameters are finite.
 
 /// Adam (Kingma & Ba 2015, algorithm 1) with bias corrections 1 − βᵗ; weight decay is added to the
 /// gradient, or, where `decoupled`, taken off the parameters (Loshchilov & Hutter 2019).
-void vd_kernel_adam(size_t count, float *parameters, const float *gradient, float *first_moment,
+int vd_kernel_adam(size_t count, float *parameters, const float *gradient, float *first_moment,
                     float *second_moment, float gradient_scale, float learning_rate, float beta1,
                     float beta2, float epsilon, float first_correction, float second_correction,
                     float weight_decay, int decoupled);
 
 /// Adagrad (Duchi, Hazan & Singer 2011): sum += g²; p −= learning_rate · g / (√sum + ε).
-void vd_kernel_adagrad(size_t count, float *parameters, const float *gradient, float *squared_sum,
+int vd_kernel_adagrad(size_t count, float *parameters, const float *gradient, float *squared_sum,
                        float gradient_scale, float learning_rate, float epsilon,
                        float weight_decay);
 
 /// Stochastic gradient descent with momentum: velocity = momentum · velocity + g; p −= rate ·
 /// velocity.
-void vd_kernel_sgd(size_t count, float *parameters, const float *gradient, float *velocity,
+int vd_kernel_sgd(size_t count, float *parameters, const float *gradient, float *velocity,
                    float gradient_scale, float learning_rate, float momentum, float weight_decay);
 
 /// Σ values², in double precision.
