@@ -8,6 +8,8 @@ public struct SharedFailure: Error, Equatable, CustomStringConvertible {
   public let status: Int32
   /// The rank that failed, or nil where all ranks failed alike.
   public let rank: Int?
+  /// Whether a figure of training was no longer a number.
+  var isNotFinite = false
 
   /// The sentence.
   public var description: String { message }
@@ -89,7 +91,9 @@ public struct Agreement: Sendable {
   ///
   /// - Throws: ``SharedFailure``, always.
   func fail(_ error: any Error) throws -> Never {
-    throw SharedFailure(message: "\(error)", status: statusOf(error), rank: nil)
+    var failure = SharedFailure(message: "\(error)", status: statusOf(error), rank: nil)
+    if case TrainingError.notFinite = error { failure.isNotFinite = true }
+    throw failure
   }
 
   private struct Field: Equatable {

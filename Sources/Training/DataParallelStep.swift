@@ -63,6 +63,14 @@ final class DataParallelStep {
       replica.parameters, layout: replica.layout, seed: configuration.seed)
   }
 
+  /// Parameters and state of a new run.
+  func startAnew() {
+    configuration.initializer.fill(
+      replica.parameters, layout: replica.layout, seed: configuration.seed)
+    if !reduction.loadsOptimizerState { return }
+    for (_, buffer) in optimizer.state { buffer.mutableElements.update(repeating: 0) }
+  }
+
   /// Takes one step.
   ///
   /// Collective. Nothing is allocated here, a few closures aside, once every batch size has been met.

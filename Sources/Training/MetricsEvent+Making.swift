@@ -48,6 +48,11 @@ extension MetricsEvent {
     checkpoint = CheckpointFolder.fileName(step: progress.step)
   }
 
+  /// A return to a checkpoint.
+  init(rollback progress: TrainingProgress, wallSeconds: Double) {
+    self.init("rollback", progress, epoch: progress.epochInText, wallSeconds: wallSeconds)
+  }
+
   /// The end of the run.
   init(end progress: TrainingProgress, wallSeconds: Double) {
     self.init("end", progress, epoch: progress.epochInText, wallSeconds: wallSeconds)

@@ -15,7 +15,7 @@ internal import Glibc
 ///
 /// The names are a contract: other programs read them.
 public struct MetricsEvent: Codable, Sendable, Equatable {
-  /// `train`, `evaluate`, `checkpoint` or `end`.
+  /// `train`, `evaluate`, `checkpoint`, `rollback` or `end`.
   public var event: String
   /// Updates done.
   public var step: Int

@@ -41,6 +41,9 @@ final class Optimizer {
     }
   }
 
+  /// Forgets that numbers were lost, once parameters and state have been read from a checkpoint.
+  func restart() { isBroken.store(false, ordering: .relaxed) }
+
   /// Updates a range of the parameters by the sum of some gradients.
   ///
   /// Different threads and ranks may update different ranges at the same time.

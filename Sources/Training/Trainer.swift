@@ -6,6 +6,10 @@ internal import Layers
 internal import TensorKernels
 internal import VAEObjective
 
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
 /// The loop: epochs of steps, evaluations, checkpoints, and the record of them.
 ///
 /// Contract: every rank makes a trainer with the same configuration and data, and calls
@@ -15,7 +19,7 @@ public final class Trainer {
   let configuration: TrainingConfiguration
   let agreement: Agreement
   let data: PreparedData
-  private let stepper: DataParallelStep
+  let stepper: DataParallelStep
   let folder: RunFolder
   let observer: (any TrainingObserver)?
   private let sampler: EpochSampler
@@ -31,7 +35,7 @@ public final class Trainer {
   private var claim: RunClaim?
   var metrics: MetricsLog?
   var clock = RunClock()
-  private var elboIsImproved = false
+  var elboIsImproved = false
   private var timesBefore = StepTimes()  // at the beginning of the epoch
 
   /// Checks that this rank's memory can hold what a trainer would allocate.
@@ -132,7 +136,13 @@ public final class Trainer {
         threadCount: threads, totalSteps: totalSteps, stepsPerEpoch: sampler.stepsPerEpoch,
         resumed: saved?.progress,
         relativeProductTime: try Processors.relativeProductTime(configuration.precision)))
-    while !isOver { try trainEpoch() }
+    while !isOver {
+      do {
+        try trainEpoch()
+      } catch let failure as SharedFailure where mayRollBack(failure) {
+        try rollBack(failure)
+      }
+    }
     try record(MetricsEvent(end: progress, wallSeconds: clock.wallSeconds))
     let end = RunEnd(
       posterior: try evaluator.posterior(replica, latent: configuration.latent),
@@ -142,7 +152,7 @@ public final class Trainer {
       progress, runPath: folder.path, lostPatience: lostPatience, end: end)
   }
 
-  private func restore(_ saved: SavedModel) throws {
+  func restore(_ saved: SavedModel) throws {
     try agreement.onEveryRank {
       if let conflict = saved.configuration.firstConflict(with: configuration) {
         throw TrainingError.resumeConflict(
@@ -196,7 +206,9 @@ public final class Trainer {
       step: progress.stepInEpoch, rank: communicator.rank, worldSize: communicator.worldSize)
     let outcome = try stepper.run(
       UnsafeBufferPointer(rebasing: order[positions]), epoch: progress.epoch, noise: noise,
-      number: progress.step + 1, learningRate: schedule.learningRate(step: progress.step),
+      number: progress.step + 1,
+      learningRate: schedule.learningRate(step: progress.step)
+        * pow(0.5, Double(progress.rollbackCount)),
       penalties: penalties)
     let elbo = outcome.elbo
     progress.step += 1

@@ -3,6 +3,14 @@ public import Layers
 public import TensorKernels
 public import VAEObjective
 
+/// What happens when a bound or a parameter is no longer a number.
+public enum NotFiniteAction: String, CaseIterable, Sendable, Codable {
+  /// The run ends.
+  case stop
+  /// The run goes on from its newest checkpoint with half the learning rate, ten times at most.
+  case rollback
+}
+
 /// The update rule.
 public enum OptimizerKind: String, CaseIterable, Sendable, Codable {
   /// Kingma & Ba 2015.
@@ -140,6 +148,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var bucketBytes: Int?
   /// Epochs between evaluations.
   public var evaluateEvery = 1
+  /// What happens when a bound or a parameter is no longer a number.
+  public var onNaN = NotFiniteAction.stop
   /// Evaluations without a higher test ELBO after which the run ends; nil for never.
   public var patience: Int?
   /// Epochs between checkpoints.
@@ -197,6 +207,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case allReducePrecision = "all-reduce-precision"
     case bucketBytes = "bucket-bytes"
     case evaluateEvery = "evaluate-every"
+    case onNaN = "on-nan"
     case patience
     case checkpointEvery = "checkpoint-every"
     case checkpointEverySteps = "checkpoint-every-steps"

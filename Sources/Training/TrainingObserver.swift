@@ -35,6 +35,8 @@ public protocol TrainingObserver: AnyObject {
   func willTrain(_ run: RunSummary)
   /// An update was made.
   func didStep(_ progress: TrainingProgress)
+  /// A figure was no longer a number, for the reason given; the run goes on from here.
+  func didRollBack(_ reason: String, to progress: TrainingProgress)
   /// An event went into `metrics.jsonl`.
   func didRecord(_ event: MetricsEvent)
   /// The run is over; `end` is nil if there was nothing left to do.

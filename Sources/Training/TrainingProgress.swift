@@ -21,6 +21,8 @@ public struct TrainingProgress: Sendable, Equatable {
   public var bestStep: Int?
   /// Evaluations since then.
   public var evaluationsSinceBest = 0
+  /// How often the run has gone back to a checkpoint, each time with half the learning rate.
+  public var rollbackCount = 0
 
   /// The start of a run.
   public init() {}
@@ -38,6 +40,7 @@ public struct TrainingProgress: Sendable, Equatable {
       "epoch_examples": String(epochELBO.exampleCount),
       "best_test_elbo": String(bestTestELBO),
       "best_step": String(bestStep ?? -1),
+      "rollbacks": String(rollbackCount),
       "evaluations_since_best": String(evaluationsSinceBest),
     ]
   }
@@ -64,7 +67,9 @@ public struct TrainingProgress: Sendable, Equatable {
     bestStep = best < 0 ? nil : best
     evaluationsSinceBest =
       file.metadata["evaluations_since_best"] == nil ? 0 : try file.value("evaluations_since_best")
+    rollbackCount = file.metadata["rollbacks"] == nil ? 0 : try file.value("rollbacks")
     let counts = [
+      ("rollbacks", rollbackCount),
       ("evaluations_since_best", evaluationsSinceBest),
       ("step", step), ("epoch", epoch), ("step_in_epoch", stepInEpoch),
       ("examples_seen", examplesSeen), ("epoch_examples", epochELBO.exampleCount),

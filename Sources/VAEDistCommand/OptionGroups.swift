@@ -28,6 +28,7 @@ extension GradientEstimator: ExpressibleByArgument {}
 extension Initializer: ExpressibleByArgument {}
 extension LibrarySize: ExpressibleByArgument {}
 extension LikelihoodKind: ExpressibleByArgument {}
+extension NotFiniteAction: ExpressibleByArgument {}
 extension ObservationMean: ExpressibleByArgument {}
 extension ObservationScale: ExpressibleByArgument {}
 extension OptimizerKind: ExpressibleByArgument {}
@@ -269,6 +270,12 @@ struct RunOptions: ParsableArguments {
 
   @Option(parsing: .unconditional, help: help("Epochs between evaluations", defaults.evaluateEvery))
   var evaluateEvery: Int?
+
+  @Option(
+    help: help(
+      "When a bound or a parameter is no longer a number: stop, or rollback to the newest checkpoint with half the learning rate",
+      defaults.onNaN))
+  var onNan: NotFiniteAction?
 
   @Option(
     parsing: .unconditional,

@@ -82,6 +82,14 @@ final class TerminalReporter: TrainingObserver {
         + "  \(grouped(Int(rate))) examples/s  \(remaining) left")
   }
 
+  func didRollBack(_ reason: String, to progress: TrainingProgress) {
+    draw("")
+    train = nil
+    complain(
+      "Warning: \(reason); going back to step \(grouped(progress.step)) with 1/"
+        + "\(1 << progress.rollbackCount) of the learning rate\n")
+  }
+
   func didRecord(_ event: MetricsEvent) {
     switch event.event {
     case "train": train = event

@@ -17,6 +17,7 @@ struct TrainOptions: ParsableArguments {
       if let value { settings[keyPath: path] = value }
     }
     set(\.evaluateEvery, run.evaluateEvery)
+    set(\.onNaN, run.onNan)
     settings.patience = run.patience
     set(\.checkpointEvery, run.checkpointEvery)
     settings.checkpointEverySteps = run.checkpointEverySteps

@@ -137,6 +137,34 @@ import Testing
       Self.sentences(outcome).first?.hasPrefix("Error: The ELBO is not finite at step ") == true)
   }
 
+  @Test(arguments: ["shared-memory", "overlapped"])
+  func runsGoBackAndOnWithASmallerRate(_ method: String) throws {
+    let folder = try TemporaryFolder()
+    func train(_ rate: String, _ run: String) throws -> Outcome {
+      try Launch.ranks(
+        2, "vae-dist",
+        [
+          "train", "--run", run, "--steps", "60", "--hidden", "30", "--latent", "4",
+          "--likelihood", "gaussian", "--optimizer", "sgd", "--learning-rate", rate, "--on-nan",
+          "rollback", "--all-reduce", method, "--threads", "1",
+        ], seconds: 40, in: folder.path)
+    }
+    let outcome = try train("1", "r")
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let warnings = outcome.errors.split(separator: "\n").filter { $0.hasPrefix("Warning: The ") }
+    #expect(!warnings.isEmpty)
+    for (number, warning) in warnings.enumerated() {
+      #expect(warning.hasSuffix(" with 1/\(2 << number) of the learning rate"), "\(warning)")
+    }
+    let events = try EquivalenceTests.events(folder.path("r"), "evaluate")
+    #expect(events.last?.step == 60 && events.allSatisfy { $0.elbo?.isFinite == true })
+    // Ten times at most.
+    let hopeless = try train("1e30", "h")
+    #expect(hopeless.status == 1)
+    #expect(hopeless.errors.split(separator: "\n").count { $0.hasPrefix("Warning: The ") } == 10)
+    #expect(Self.sentences(hopeless).count == 1)
+  }
+
   @Test func theLayerAndTheExamplesThatAreNoNumbersAreNamed() throws {
     let folder = try TemporaryFolder()
     var rows = [[Float]](repeating: [0.25, 0.5], count: 60)
