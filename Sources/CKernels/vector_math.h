@@ -52,12 +52,8 @@ VD_INLINE float vd_exp(float x) {
   return (p * (r * r) + r + 1.0f) * power;
 }
 
-/// log(1 + y) for y in [0, 1], within 2 units in the last place (1.80 seen), without rounding 1 + y:
-/// Cephes' logf polynomial on [−0.29, 0.41].
-VD_INLINE float vd_log1p_unit(float y) {
-  int above = y > 0.41421356f;
-  float f = above ? 0.5f * (y - 1.0f) : y;
-  float square = f * f;
+/// (log(1 + f) − f + ½ f²) / f³ for f in [−0.29, 0.41] (Cephes, logf).
+VD_INLINE float vd_log_polynomial(float f) {
   float p = 7.0376836292e-2f;
   p = p * f + -1.1514610310e-1f;
   p = p * f + 1.1676998740e-1f;
@@ -67,11 +63,20 @@ VD_INLINE float vd_log1p_unit(float y) {
   p = p * f + 2.0000714765e-1f;
   p = p * f + -2.4999993993e-1f;
   p = p * f + 3.3333331174e-1f;
+  return p;
+}
+
+/// log(1 + y) for y in [0, 1], within 2 units in the last place (1.80 seen), without rounding 1 + y.
+VD_INLINE float vd_log1p_unit(float y) {
+  int above = y > 0.41421356f;
+  float f = above ? 0.5f * (y - 1.0f) : y;
+  float square = f * f;
+  float p = vd_log_polynomial(f);
   float result = f - 0.5f * square + square * f * p;
   return above ? result + 0.693147181f : result;
 }
 
-/// log x for positive x, within 2 units in the last place away from 1; denormals count as 2⁻¹²⁶.
+/// log x for positive x, within 2 units in the last place; denormals count as 2⁻¹²⁶.
 VD_INLINE float vd_log(float x) {
   uint32_t bits = vd_to_bits(x < 1.17549435e-38f ? 1.17549435e-38f : x);
   // x = 2ⁿ m with m in [√½, √2).
@@ -79,22 +84,14 @@ VD_INLINE float vd_log(float x) {
   float n = (float)((int32_t)shifted >> 23);
   float f = vd_from_bits((shifted & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
   float square = f * f;
-  float p = 7.0376836292e-2f;
-  p = p * f + -1.1514610310e-1f;
-  p = p * f + 1.1676998740e-1f;
-  p = p * f + -1.2420140846e-1f;
-  p = p * f + 1.4249322787e-1f;
-  p = p * f + -1.6668057665e-1f;
-  p = p * f + 2.0000714765e-1f;
-  p = p * f + -2.4999993993e-1f;
-  p = p * f + 3.3333331174e-1f;
+  float p = vd_log_polynomial(f);
   float low = square * f * p + n * -2.12194440e-4f - 0.5f * square;
   float result = f + low + n * 0.693359375f;
   // Infinity and NaN.
   return x < 3.4e38f ? result : x;
 }
 
-/// log(1 + y) for y > −1, relative to its own size: what rounding 1 + y lost is put back.
+/// log(1 + y) for y > −1, within 3 units in the last place: what rounding 1 + y lost is put back.
 VD_INLINE float vd_log1p(float y) {
   float u = 1.0f + y;
   float lost = y - (u - 1.0f);

@@ -42,6 +42,19 @@ import VectorMathProbe
     #expect(worst.ulps < 2, "\(worst)")
   }
 
+  @Test(arguments: [(Float(0x1p-126), Float(0.7)), (0.7, 1.4), (1.4, 3e38)])
+  func logarithm(low: Float, high: Float) {
+    let worst = Self.largestError(from: low, to: high, of: vd_probe_log, against: log)
+    #expect(worst.ulps < 2, "\(worst)")
+  }
+
+  @Test(arguments: [(Float(1), Float(1e30)), (-1, 0.99)])
+  func logarithmOfOnePlusAnything(sign: Float, high: Float) {
+    let worst = Self.largestError(
+      from: 1e-30, to: high, sign: sign, of: vd_probe_log1p, against: log1p)
+    #expect(worst.ulps < 3, "\(worst)")
+  }
+
   @Test(arguments: [Float(1), -1]) func fusedHyperbolicTangent(sign: Float) throws {
     // oneDNN's, through a product by one.
     let worst = try Self.largestErrorOfFused(.tanh, sign: sign, to: 12, against: tanh)
