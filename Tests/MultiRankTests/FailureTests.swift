@@ -97,13 +97,16 @@ import Testing
 
   // The same name and shape in two folders, as on nodes with files of their own: other values, and
   // an order of elements that must be loaded where the other file can be mapped.
-  @Test(arguments: [
-    npy([[Float]](repeating: [0.75, 0.5], count: 50)),
-    npy(
+  static let others = [
+    "values": npy([[Float]](repeating: [0.75, 0.5], count: 50)),
+    "order": npy(
       "{'descr': '<f4', 'fortran_order': True, 'shape': (50, 2), }", values.suffix(50 * 2 * 4)),
-  ])
-  func ranksWithDifferentDataAreNoticed(_ other: [UInt8]) throws {
+  ]
+
+  @Test(arguments: ["values", "order"])
+  func ranksWithDifferentDataAreNoticed(_ difference: String) throws {
     let folder = try TemporaryFolder()
+    let other = try #require(Self.others[difference])
     for (name, contents) in [("a", Self.values), ("b", other)] {
       try FileManager.default.createDirectory(
         atPath: folder.path(name), withIntermediateDirectories: true)
