@@ -27,12 +27,42 @@ VD_INLINE float erf_unit(float a) {
 VD_INLINE float normal_cumulative(float x) { return 0.5f + 0.5f * erf_unit(0.707106781f * x); }
 
 VD_DISPATCHED
-void vd_kernel_activate(enum vd_kernel_activation activation, size_t count, const float *inputs,
-                        float *outputs) {
-  if (activation == VD_KERNEL_SILU) {
+void vd_kernel_activate(enum vd_kernel_activation activation, float slope, size_t count,
+                        const float *inputs, float *outputs) {
+  switch (activation) {
+  case VD_KERNEL_IDENTITY:
+    if (inputs != outputs) memcpy(outputs, inputs, count * sizeof(float));
+    break;
+  case VD_KERNEL_RELU: // NaN stays NaN
+    for (size_t i = 0; i < count; i++) outputs[i] = inputs[i] < 0 ? 0.0f : inputs[i];
+    break;
+  case VD_KERNEL_LEAKY_RELU:
+    for (size_t i = 0; i < count; i++) outputs[i] = inputs[i] < 0 ? slope * inputs[i] : inputs[i];
+    break;
+  case VD_KERNEL_TANH:
+    for (size_t i = 0; i < count; i++) outputs[i] = vd_tanh(inputs[i]);
+    break;
+  case VD_KERNEL_SIGMOID:
+    for (size_t i = 0; i < count; i++) outputs[i] = sigmoid(inputs[i]);
+    break;
+  case VD_KERNEL_ELU:
+    for (size_t i = 0; i < count; i++) {
+      float below = slope * (vd_exp(inputs[i]) - 1.0f);
+      outputs[i] = inputs[i] < 0 ? below : inputs[i];
+    }
+    break;
+  case VD_KERNEL_SOFTPLUS: // max(x, 0) + log(1 + e^−|x|)
+    for (size_t i = 0; i < count; i++) {
+      float above = inputs[i] < 0 ? 0.0f : inputs[i];
+      outputs[i] = above + vd_log1p_unit(vd_exp(-fabsf(inputs[i])));
+    }
+    break;
+  case VD_KERNEL_SILU:
     for (size_t i = 0; i < count; i++) outputs[i] = inputs[i] * sigmoid(inputs[i]);
-  } else {
+    break;
+  case VD_KERNEL_GELU:
     for (size_t i = 0; i < count; i++) outputs[i] = inputs[i] * normal_cumulative(inputs[i]);
+    break;
   }
 }
 

@@ -99,4 +99,18 @@ VD_INLINE float vd_log1p(float y) {
   return vd_log(u) + correction;
 }
 
+/// tanh x, within 3 units in the last place: Cephes' polynomial below 0.625, 1 − 2 / (e²ˣ + 1) above.
+VD_INLINE float vd_tanh(float x) {
+  float square = x * x;
+  float p = -5.70498872745e-3f;
+  p = p * square + 2.06390887954e-2f;
+  p = p * square + -5.37397155531e-2f;
+  p = p * square + 1.33314422036e-1f;
+  p = p * square + -3.33332819422e-1f;
+  float small = p * square * x + x;
+  float size = fabsf(x);
+  float large = 1.0f - 2.0f / (vd_exp(2.0f * size) + 1.0f);
+  return size < 0.625f ? small : copysignf(large, x);
+}
+
 #endif

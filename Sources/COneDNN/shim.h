@@ -1,4 +1,4 @@
-// oneDNN's matrix product, one plan per shape, the same for oneDNN 2.x and 3.x.
+// oneDNN's matrix product and convolution, one plan per shape, the same for oneDNN 2.x and 3.x.
 //
 // Why a shim: the two major versions describe a primitive in different ways (operation descriptors
 // in 2.x, direct creation in 3.x), and some of what is needed are macros that Swift does not
@@ -73,11 +73,17 @@ static inline dnnl_status_t vd_dnnl_make_layout(vd_dnnl_layout *layout, int is_b
   dnnl_dims_t strides = {transposed ? 1 : stride, transposed ? stride : 1};
   return dnnl_memory_desc_create_with_strides(layout, 2, extents, is_bfloat16 ? dnnl_bf16 : dnnl_f32, strides);
 }
+typedef const_dnnl_memory_desc_t vd_dnnl_layout_query;
 static inline const_dnnl_memory_desc_t vd_dnnl_borrow(vd_dnnl_layout *layout) { return *layout; }
 static inline void vd_dnnl_drop_layout(vd_dnnl_layout *layout) {
   dnnl_memory_desc_destroy(*layout);
 }
-static inline size_t vd_dnnl_byte_count(const_dnnl_memory_desc_t layout) {
+static inline dnnl_status_t vd_dnnl_make_tagged(vd_dnnl_layout *layout, int is_bfloat16, int rank,
+                                                const int64_t *extents, dnnl_format_tag_t tag) {
+  return dnnl_memory_desc_create_with_tag(layout, rank, extents,
+                                          is_bfloat16 ? dnnl_bf16 : dnnl_f32, tag);
+}
+static inline size_t vd_dnnl_byte_count(vd_dnnl_layout_query layout) {
   return dnnl_memory_desc_get_size(layout);
 }
 #else
@@ -89,12 +95,51 @@ static inline dnnl_status_t vd_dnnl_make_layout(vd_dnnl_layout *layout, int is_b
   dnnl_dims_t strides = {transposed ? 1 : stride, transposed ? stride : 1};
   return dnnl_memory_desc_init_by_strides(layout, 2, extents, is_bfloat16 ? dnnl_bf16 : dnnl_f32, strides);
 }
+typedef const dnnl_memory_desc_t *vd_dnnl_layout_query;
 static inline const dnnl_memory_desc_t *vd_dnnl_borrow(vd_dnnl_layout *layout) { return layout; }
 static inline void vd_dnnl_drop_layout(vd_dnnl_layout *layout) { (void)layout; }
-static inline size_t vd_dnnl_byte_count(const dnnl_memory_desc_t *layout) {
+static inline dnnl_status_t vd_dnnl_make_tagged(vd_dnnl_layout *layout, int is_bfloat16, int rank,
+                                                const int64_t *extents, dnnl_format_tag_t tag) {
+  return dnnl_memory_desc_init_by_tag(layout, rank, extents, is_bfloat16 ? dnnl_bf16 : dnnl_f32,
+                                      tag);
+}
+static inline size_t vd_dnnl_byte_count(vd_dnnl_layout_query layout) {
   return dnnl_memory_desc_get_size(layout);
 }
 #endif
+
+/// Attributes of a primitive: scratch memory from us, an activation of the result. To be destroyed
+/// by the caller, whatever the status.
+static inline dnnl_status_t vd_dnnl_make_attributes(dnnl_primitive_attr_t *attributes,
+                                                    enum vd_dnnl_activation activation,
+                                                    float slope) {
+  dnnl_status_t status = dnnl_primitive_attr_create(attributes);
+  if (!status)
+    status = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
+  if (status || activation == VD_DNNL_IDENTITY) return status;
+  dnnl_post_ops_t after = NULL;
+  status = dnnl_post_ops_create(&after);
+  if (status) return status;
+#if DNNL_VERSION_MAJOR >= 3
+  status = dnnl_post_ops_append_eltwise(after, vd_dnnl_algorithm(activation), slope, 0.0f);
+#else
+  status = dnnl_post_ops_append_eltwise(after, 1.0f, vd_dnnl_algorithm(activation), slope, 0.0f);
+#endif
+  if (!status) status = dnnl_primitive_attr_set_post_ops(*attributes, after);
+  dnnl_post_ops_destroy(after);
+  return status;
+}
+
+/// Memory of `bytes`, and a handle to it.
+static inline dnnl_status_t vd_dnnl_make_memory(dnnl_memory_t *memory, void **bytes,
+                                                dnnl_engine_t engine,
+                                                vd_dnnl_layout_query layout) {
+  // A description is never absent: one of zero bytes says that none is needed.
+  size_t count = layout ? vd_dnnl_byte_count(layout) : 0;
+  *bytes = aligned_alloc(64, (count + 127) / 64 * 64);
+  if (!*bytes) return dnnl_out_of_memory;
+  return dnnl_memory_create(memory, layout, engine, *bytes);
+}
 
 /// Releases a plan; a plan that was only partly made is released too.
 static inline void vd_dnnl_product_destroy(vd_dnnl_product *product) {
@@ -130,26 +175,14 @@ static inline dnnl_status_t vd_dnnl_product_create(dnnl_engine_t engine,
   if (status) return status;
 
   dnnl_primitive_attr_t attributes = NULL;
-  dnnl_post_ops_t after = NULL;
   dnnl_primitive_desc_t description = NULL;
-  status = dnnl_primitive_attr_create(&attributes);
-  if (!status)
-    status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
-  if (!status) status = dnnl_post_ops_create(&after);
+  status = vd_dnnl_make_attributes(&attributes, what->activation, what->slope);
 #if DNNL_VERSION_MAJOR >= 3
-  if (!status && what->activation != VD_DNNL_IDENTITY)
-    status =
-        dnnl_post_ops_append_eltwise(after, vd_dnnl_algorithm(what->activation), what->slope, 0.0f);
-  if (!status) status = dnnl_primitive_attr_set_post_ops(attributes, after);
   if (!status)
     status =
         dnnl_matmul_primitive_desc_create(&description, engine, source, weights,
                                           what->has_bias ? bias : NULL, destination, attributes);
 #else
-  if (!status && what->activation != VD_DNNL_IDENTITY)
-    status = dnnl_post_ops_append_eltwise(after, 1.0f, vd_dnnl_algorithm(what->activation),
-                                          what->slope, 0.0f);
-  if (!status) status = dnnl_primitive_attr_set_post_ops(attributes, after);
   dnnl_matmul_desc_t operation;
   if (!status)
     status = dnnl_matmul_desc_init(&operation, &source, &weights, what->has_bias ? &bias : NULL,
@@ -165,19 +198,11 @@ static inline dnnl_status_t vd_dnnl_product_create(dnnl_engine_t engine,
   if (!status) status = dnnl_memory_create(&product->bias, vd_dnnl_borrow(&bias), engine, NULL);
   if (!status)
     status = dnnl_memory_create(&product->destination, vd_dnnl_borrow(&destination), engine, NULL);
-  if (!status) {
-    // A scratch description is never absent: one of zero bytes says that none is needed.
-    size_t bytes = 0;
-    __typeof__(dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0)) scratch =
-        dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
-    bytes = scratch ? vd_dnnl_byte_count(scratch) : 0;
-    product->scratch = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    if (!product->scratch) status = dnnl_out_of_memory;
-    if (!status)
-      status = dnnl_memory_create(&product->scratchpad, scratch, engine, product->scratch);
-  }
+  if (!status)
+    status = vd_dnnl_make_memory(&product->scratchpad, &product->scratch, engine,
+                                 dnnl_primitive_desc_query_md(description,
+                                                              dnnl_query_scratchpad_md, 0));
   if (description) dnnl_primitive_desc_destroy(description);
-  if (after) dnnl_post_ops_destroy(after);
   if (attributes) dnnl_primitive_attr_destroy(attributes);
   vd_dnnl_drop_layout(&source);
   vd_dnnl_drop_layout(&weights);

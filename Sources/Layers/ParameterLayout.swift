@@ -15,9 +15,15 @@ public struct ParameterTensor: Sendable, Equatable {
   /// Outputs that each input of the layer reaches.
   public let fanOut: Int
   let offset: Int
-  let strides: [Int]
+  // Extents in the order of files, an image's axes apart, and how far apart their elements lie.
+  let axes: [Axis]
   /// What every element starts as, whatever the initializer; nil for what it says.
   let initialValue: Float?
+
+  struct Axis: Sendable, Equatable {
+    let extent: Int
+    let stride: Int
+  }
 
   /// Whether it is added rather than multiplied by.
   public var isBias: Bool { shape.count == 1 }
@@ -39,13 +45,16 @@ public struct ParameterTensor: Sendable, Equatable {
   }
 
   private func forEachOffset(_ body: (_ index: Int, _ offset: Int) -> Void) {
-    let columns = isBias ? 1 : shape[1]
-    let columnStride = isBias ? 0 : strides[1]
-    for row in 0..<shape[0] {
-      for column in 0..<columns {
-        body(row * columns + column, offset + row * strides[0] + column * columnStride)
+    var index = 0
+    func walk(_ axis: Int, _ offset: Int) {
+      if axis == axes.count {
+        body(index, offset)
+        index += 1
+        return
       }
+      for step in 0..<axes[axis].extent { walk(axis + 1, offset + step * axes[axis].stride) }
     }
+    walk(0, offset)
   }
 }
 
@@ -80,33 +89,97 @@ public struct ParameterLayout: Sendable, Equatable {
 
   /// Sets aside a fully connected layer, whose outputs may be split into named heads.
   ///
+  /// Files see images as PyTorch flattens them, `[channels, height, width]`.
+  ///
   /// - Parameters:
   ///   - path: What precedes `.weight` and `.bias`.
   ///   - heads: Names of equal parts of the outputs, or empty for one unnamed part.
   ///   - inputs: Inputs of the layer.
-  ///   - outputs: Outputs of the layer, all heads together.
+  ///   - outputs: Outputs of the layer, all heads together; with several heads a vector.
   /// - Returns: Offsets of the weights `[inputs, outputs]` and of the biases `[outputs]`.
   mutating func addDense(
-    path: String, heads: [String], inputs: Int, outputs: Int
+    path: String, heads: [String], inputs: Extents, outputs: Extents
   ) -> (weights: Int, biases: Int) {
     let weights = bufferCount
-    let stride = Self.weightStride(outputs: outputs)
-    let biases = weights + FloatBuffer.roundedUp(inputs * stride)
+    let stride = Self.weightStride(outputs: outputs.count)
+    let biases = weights + FloatBuffer.roundedUp(inputs.count * stride)
+    bufferCount = biases + FloatBuffer.roundedUp(outputs.count)
+    let paths = heads.isEmpty ? [path] : heads.map { "\(path).\($0)" }
+    let part = outputs.count / paths.count
+    precondition(part * paths.count == outputs.count, "\(outputs) do not make \(heads)")
+    let outputAxes =
+      paths.count == 1 ? Self.axes(of: outputs, step: 1) : [.init(extent: part, stride: 1)]
+    for (head, path) in paths.enumerated() {
+      add(
+        path, weightShape: [part, inputs.count], weights + head * part,
+        outputAxes + Self.axes(of: inputs, step: stride), biases + head * part, outputAxes,
+        fanIn: inputs.count, fanOut: part)
+    }
+    return (weights, biases)
+  }
+
+  /// Sets aside a convolution, whose output channels may be split into named heads.
+  ///
+  /// - Parameters:
+  ///   - path: What precedes `.weight` and `.bias`.
+  ///   - heads: Names of equal parts of the output channels, or empty for one unnamed part.
+  ///   - shape: The convolution; of a transposed one, that whose gradient it is.
+  ///   - isTransposed: Whether outputs are the shape's source.
+  /// - Returns: Offsets of the weights, in the order of files, and of the biases.
+  mutating func addConvolution(
+    path: String, heads: [String], shape: ConvolutionShape, isTransposed: Bool
+  ) -> (weights: Int, biases: Int) {
+    let window = shape.kernel * shape.kernel
+    let (rows, columns) = (shape.destination.channels, shape.source.channels)
+    let outputs = isTransposed ? columns : rows
+    let inputs = isTransposed ? rows : columns
+    let weights = bufferCount
+    let biases = weights + FloatBuffer.roundedUp(rows * columns * window)
     bufferCount = biases + FloatBuffer.roundedUp(outputs)
     let paths = heads.isEmpty ? [path] : heads.map { "\(path).\($0)" }
     let part = outputs / paths.count
-    precondition(part * paths.count == outputs, "\(outputs) outputs do not make \(heads)")
+    precondition(part * paths.count == outputs, "\(outputs) channels do not make \(heads)")
+    // Windows of neighbouring outputs of a transposed convolution overlap: each output sums over one
+    // in stride².
+    let reach = shape.stride * shape.stride
     for (head, path) in paths.enumerated() {
-      tensors.append(
-        ParameterTensor(
-          name: "\(path).weight", shape: [part, inputs], fanIn: inputs, fanOut: part,
-          offset: weights + head * part, strides: [1, stride], initialValue: nil))
-      tensors.append(
-        ParameterTensor(
-          name: "\(path).bias", shape: [part], fanIn: inputs, fanOut: part,
-          offset: biases + head * part, strides: [1], initialValue: nil))
+      let extents = isTransposed ? [inputs, part] : [part, inputs]
+      let axes = [
+        ParameterTensor.Axis(extent: extents[0], stride: columns * window),
+        .init(extent: extents[1], stride: window), .init(extent: window, stride: 1),
+      ]
+      add(
+        path, weightShape: extents + [shape.kernel, shape.kernel],
+        weights + head * part * (isTransposed ? window : columns * window), axes,
+        biases + head * part, [.init(extent: part, stride: 1)],
+        fanIn: max(1, inputs * window / (isTransposed ? reach : 1)),
+        fanOut: max(1, part * window / (isTransposed ? 1 : reach)))
     }
     return (weights, biases)
+  }
+
+  // Channels, rows, columns: the order of files.
+  private static func axes(of extents: Extents, step: Int) -> [ParameterTensor.Axis] {
+    if extents.isVector { return [.init(extent: extents.channels, stride: step)] }
+    return [
+      .init(extent: extents.channels, stride: step),
+      .init(extent: extents.height, stride: extents.width * extents.channels * step),
+      .init(extent: extents.width, stride: extents.channels * step),
+    ]
+  }
+
+  private mutating func add(
+    _ path: String, weightShape: [Int], _ weights: Int, _ weightAxes: [ParameterTensor.Axis],
+    _ biases: Int, _ biasAxes: [ParameterTensor.Axis], fanIn: Int, fanOut: Int
+  ) {
+    tensors.append(
+      ParameterTensor(
+        name: "\(path).weight", shape: weightShape, fanIn: fanIn, fanOut: fanOut, offset: weights,
+        axes: weightAxes, initialValue: nil))
+    tensors.append(
+      ParameterTensor(
+        name: "\(path).bias", shape: [biasAxes.reduce(1) { $0 * $1.extent }], fanIn: fanIn,
+        fanOut: fanOut, offset: biases, axes: biasAxes, initialValue: nil))
   }
 
   /// Sets aside a vector that belongs to no layer.
@@ -118,8 +191,8 @@ public struct ParameterLayout: Sendable, Equatable {
   public mutating func addFree(name: String, count: Int, initialValue: Float) {
     tensors.append(
       ParameterTensor(
-        name: name, shape: [count], fanIn: 1, fanOut: count, offset: bufferCount, strides: [1],
-        initialValue: initialValue))
+        name: name, shape: [count], fanIn: 1, fanOut: count, offset: bufferCount,
+        axes: [.init(extent: count, stride: 1)], initialValue: initialValue))
     bufferCount += FloatBuffer.roundedUp(count)
   }
 }

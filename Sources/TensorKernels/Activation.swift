@@ -63,16 +63,16 @@ public enum Activation: String, CaseIterable, Sendable, Codable {
     }
   }
 
-  /// outputs = f(inputs), for those that ``needsInputs``; the others are applied by the product.
+  /// outputs = f(inputs), where no product has applied f already.
   ///
-  /// - Shape: `inputs` and `outputs` are alike. What lies between their rows is transformed too.
+  /// - Shape: `inputs` and `outputs` are alike, and may be the same. What lies between their rows is
+  ///   transformed too.
   public func apply(to inputs: MatrixView, into outputs: MatrixView) {
-    precondition(needsInputs, "\(rawValue) is applied by the product that precedes it")
     precondition(
       inputs.rows == outputs.rows && inputs.columns == outputs.columns
         && inputs.stride == outputs.stride,
       "Cannot apply \(rawValue) to \(inputs.shape) into \(outputs.shape)")
-    vd_kernel_activate(kernel, inputs.rows * inputs.stride, inputs.base, outputs.base)
+    vd_kernel_activate(kernel, slope, inputs.rows * inputs.stride, inputs.base, outputs.base)
   }
 
   /// gradient ⊙= f′, in place: from ∂/∂f(a) to ∂/∂a.

@@ -61,6 +61,26 @@ public final class BFloat16Buffer {
     return view
   }
 
+  /// Copies a dense matrix to the beginning, each value rounded to the nearest, rows following each
+  /// other directly.
+  ///
+  /// - Returns: The copy.
+  public func roundDensely(_ source: MatrixView) -> BFloat16View {
+    let view = denseMatrix(rows: source.rows, columns: source.columns)
+    roundToBFloat16(
+      UnsafeBufferPointer(source.elements),
+      into: UnsafeMutableBufferPointer(start: base, count: source.count))
+    return view
+  }
+
+  /// The beginning as a matrix whose rows follow each other directly.
+  public func denseMatrix(rows: Int, columns: Int) -> BFloat16View {
+    precondition(
+      rows >= 0 && columns >= 0 && rows * columns <= count,
+      "Cannot view \(count) elements as [\(rows), \(columns)]")
+    return BFloat16View(owner: self, base: base, rows: rows, columns: columns, stride: columns)
+  }
+
   /// The beginning as a matrix, its rows as far apart as products like it.
   public func matrix(rows: Int, columns: Int) -> BFloat16View {
     let stride = Self.rowStride(columns: columns)

@@ -6,6 +6,9 @@ public enum KernelError: Error, CustomStringConvertible {
   case engineUnavailable(status: Int)
   /// A product of this shape could not be prepared.
   case productRefused(rows: Int, inner: Int, columns: Int, status: Int)
+  /// A convolution of this shape could not be prepared.
+  case convolutionRefused(
+    batch: Int, source: Extents, destination: Extents, kernel: Int, status: Int)
 
   /// One sentence with the status and the shape.
   public var description: String {
@@ -15,6 +18,9 @@ public enum KernelError: Error, CustomStringConvertible {
     case .productRefused(let rows, let inner, let columns, let status):
       "oneDNN cannot prepare the product [\(rows), \(inner)]·[\(inner), \(columns)]"
         + " (status \(status))"
+    case .convolutionRefused(let batch, let source, let destination, let kernel, let status):
+      "oneDNN cannot prepare the convolution of \(batch) examples from \(source) to \(destination)"
+        + " with a window of \(kernel) (status \(status))"
     }
   }
 }

@@ -78,6 +78,14 @@ public struct MatrixView: ProductOperand {
       columns: columns, stride: stride)
   }
 
+  /// Takes the elements of another matrix of the same shape and stride.
+  public func copy(_ other: MatrixView) {
+    precondition(
+      rows == other.rows && columns == other.columns && stride == other.stride,
+      "Cannot copy \(other.shape) into \(shape)")
+    base.update(from: other.base, count: rows * stride)
+  }
+
   /// What a product of such matrices is planned for.
   public static var precision: Precision { .f32 }
 

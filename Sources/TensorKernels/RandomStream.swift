@@ -19,6 +19,7 @@ public struct RandomStream: Sendable {
     case dynamicBinarization = 5
     case staticBinarization = 6
     case heldOutSplit = 7
+    case dropout = 8
   }
 
   private var key: vd_kernel_random_key
@@ -31,6 +32,15 @@ public struct RandomStream: Sendable {
   ///   - time: The epoch, or another count that the purpose defines.
   public init(seed: UInt64, purpose: Purpose, time: UInt32 = 0) {
     key = vd_kernel_random_key(seed: seed, purpose: UInt32(purpose.rawValue), time: time)
+  }
+
+  /// Numbers for another purpose at the same time, and for one of several that share it.
+  public func with(purpose: Purpose, part: Int) -> RandomStream {
+    var stream = self
+    stream.key.purpose = UInt32(purpose.rawValue)
+    // Parts differ in the key: the counter is full.
+    stream.key.seed &+= UInt64(part) &* 0x9E37_79B9_7F4A_7C15
+    return stream
   }
 
   /// Fills rows with uniform numbers on [0, 1), multiples of 2⁻²⁴.

@@ -46,7 +46,7 @@ public struct Benchmark {
     let communicator = agreement.communicator
     let stepper = try DataParallelStep(
       configuration, data: data.train, threadCount: threadCount, agreement: agreement)
-    var steps = Steps(configuration, data: data.train, agreement: agreement)
+    var steps = Steps(configuration, data: data.train, stepper: stepper, agreement: agreement)
     try steps.take(Self.warmupSteps, with: stepper)
     _ = try steps.productSeconds(Self.warmupSteps, with: stepper)
     // Before anything is allocated that training does not need.
@@ -80,7 +80,7 @@ public struct Benchmark {
     let allReduceSeconds = Self.median(allReduces)
     return BenchmarkReport(
       processor: Processors.name, ranks: communicator.worldSize, threads: threadCount,
-      network: configuration.networkText(inputs: data.train.width),
+      network: stepper.model.networkText,
       parameters: layout.parameterCount, precision: configuration.precision.rawValue,
       globalBatchSize: batch, steps: rounds * Self.stepsPerRound, milliseconds: milliseconds,
       examplesPerSecond: rate,
@@ -131,7 +131,7 @@ public struct Benchmark {
     let solo = Agreement(SoloCommunicator(), statusOf: agreement.statusOf)
     let stepper = try DataParallelStep(
       configuration, data: data.train, threadCount: threadCount, agreement: solo)
-    var steps = Steps(configuration, data: data.train, agreement: solo)
+    var steps = Steps(configuration, data: data.train, stepper: stepper, agreement: solo)
     try steps.take(Self.warmupSteps, with: stepper)
     let times = try (0..<rounds).map { _ in
       let before = stepper.times
@@ -177,7 +177,10 @@ private struct Steps {
   private let penalties: KLSchedule
   private var number = 0
 
-  init(_ configuration: TrainingConfiguration, data: Examples, agreement: Agreement) {
+  init(
+    _ configuration: TrainingConfiguration, data: Examples, stepper: DataParallelStep,
+    agreement: Agreement
+  ) {
     self.configuration = configuration
     communicator = agreement.communicator
     sampler = EpochSampler(
@@ -186,7 +189,7 @@ private struct Steps {
     order = sampler.order(ofEpoch: 0)
     penalties = KLSchedule(configuration, totalSteps: 1_000_000)
     let rows = Double(sampler.batch(step: 0, rank: 0, worldSize: communicator.worldSize).count)
-    productOperations = rows * configuration.productOperations(inputs: data.width)
+    productOperations = rows * stepper.model.productOperations
   }
 
   /// Multiplications and additions of a rank's products in one step.

@@ -11,6 +11,7 @@ internal import VAEObjective
 /// averaged. Gradients are sums over examples, divided once by the examples of the global batch:
 /// short batches and uneven slices weigh each example alike.
 final class DataParallelStep {
+  let model: ModelConfiguration
   let replica: CPUReplica
   let optimizer: Optimizer
   let reduction: any GradientReduction
@@ -40,12 +41,12 @@ final class DataParallelStep {
     let worldSize = agreement.communicator.worldSize
     let largestBatch = min(configuration.globalBatchSize, data.count)
     let capacity = (largestBatch + worldSize - 1) / worldSize
-    try agreement.onEveryRank {
+    model = try agreement.onEveryRank {
       if configuration.precision == .bf16 && !processorHasBFloat16 {
         throw TrainingError.noBFloat16(processor: Processors.name)
       }
+      return try configuration.model(inputs: data.width)
     }
-    let model = configuration.model(inputs: data.width)
     let layout = CPUReplica.layout(of: model)
     team = WorkerTeam(count: threadCount)
     reduction = try makeReduction(

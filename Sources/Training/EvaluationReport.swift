@@ -109,12 +109,11 @@ public struct EvaluationReport: Codable, Sendable {
         throw TrainingError.otherData(
           path: saved.file.path, run: saved.dataDigest, given: prepared.digest)
       }
+      let model = try configuration.model(inputs: saved.inputs)
       try MemoryEstimate.require(
-        MemoryEstimate.byteCount(
-          configuration, inputs: saved.inputs, examplesPerThread: capacity,
-          threadCount: threadCount))
+        MemoryEstimate.byteCount(model, examplesPerThread: capacity, threadCount: threadCount))
       let replica = CPUReplica(
-        configuration.model(inputs: saved.inputs), capacity: capacity * threadCount,
+        model, capacity: capacity * threadCount,
         groupCapacity: Evaluator.groupSize, team: team)
       try saved.read(into: replica)
       return replica

@@ -1,4 +1,4 @@
-internal import DataLoading
+internal import Layers
 internal import TensorKernels
 internal import VAEObjective
 
@@ -13,28 +13,21 @@ enum MemoryEstimate {
   ///
   /// In floating point, so that no extents overflow.
   static func byteCount(
-    _ configuration: TrainingConfiguration, inputs: Int, examplesPerThread: Int, threadCount: Int
+    _ model: ModelConfiguration, examplesPerThread: Int, threadCount: Int
   ) -> Double {
-    let model = configuration.model(inputs: inputs)
-    let outputs = model.likelihood.decoderOutputs(inputs: inputs)
-    let down =
-      [model.likelihood.encoderInputs(inputs: inputs)] + configuration.hidden + [
-        2 * configuration.latent
-      ]
-    let up = [configuration.latent] + configuration.hidden.reversed() + [outputs]
-    let parameters = [down, up].reduce(0.0) { sum, widths in
-      sum + zip(widths, widths.dropFirst()).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-    }
-    let draws = Double(configuration.draws)
-    let hidden = configuration.hidden.reduce(0.0) { $0 + 2 * Double($1) }
-    let encoder = hidden + 4 * Double(configuration.latent)
-    let decoder = hidden + 3 * Double(configuration.latent) + Double(outputs)
+    let draws = Double(model.draws)
+    let latent = Double(model.latent)
+    let parameters = model.encoder.parameterCount + model.decoder.parameterCount
+    // The data, the encoder's inputs where they differ, the posterior's parameters and their gradient.
+    let encoder =
+      2 * Double(model.inputs) + Double(model.encoder.input.count)
+      + model.encoder.activationCount + 4 * latent
+    let decoder = model.decoder.activationCount + 3 * latent
     let rows = Double(max(examplesPerThread, Evaluator.groupSize)) * Double(threadCount)
     // Parameters, at most two moments, a gradient a thread, and what other ranks' parts arrive in.
     let states = 1 + 2 + Double(threadCount) + 1
-    let single =
-      4 * (parameters * states + rows * (encoder + draws * decoder + 2 * Double(inputs)))
-    if configuration.precision == .f32 { return single }
+    let single = 4 * (parameters * states + rows * (encoder + draws * decoder))
+    if model.precision == .f32 { return single }
     // Each thread rounds the weights, and every layer's inputs and gradients, to two bytes.
     return single + 2 * (Double(threadCount) * parameters + rows * (encoder + draws * decoder))
   }

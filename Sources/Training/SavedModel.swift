@@ -54,8 +54,11 @@ public struct SavedModel {
     do throws(TrainingError) { try configuration.validate(worldSize: 1) } catch {
       throw .wrongMetadata(path: file.path, key: "configuration", value: "\(error)")
     }
-    if inputs < 1 {
+    if inputs < 1 || inputs > 1 << 31 {
       throw .wrongMetadata(path: file.path, key: "inputs", value: String(inputs))
+    }
+    do throws(TrainingError) { _ = try configuration.model(inputs: inputs) } catch {
+      throw .wrongMetadata(path: file.path, key: "configuration", value: "\(error)")
     }
   }
 

@@ -47,7 +47,7 @@ public final class Trainer {
     let batch = (min(configuration.globalBatchSize, data.train.count) + worldSize - 1) / worldSize
     try MemoryEstimate.require(
       MemoryEstimate.byteCount(
-        configuration, inputs: data.train.width,
+        try configuration.model(inputs: data.train.width),
         examplesPerThread: (batch + threadCount - 1) / threadCount, threadCount: threadCount))
   }
 
@@ -132,7 +132,8 @@ public final class Trainer {
     observer?.willTrain(
       RunSummary(
         configuration: configuration, runPath: folder.path, data: data,
-        parameterCount: replica.layout.parameterCount, worldSize: communicator.worldSize,
+        network: stepper.model.networkText, parameterCount: replica.layout.parameterCount,
+        worldSize: communicator.worldSize,
         threadCount: threads, totalSteps: totalSteps, stepsPerEpoch: sampler.stepsPerEpoch,
         resumed: saved?.progress,
         relativeProductTime: try Processors.relativeProductTime(configuration.precision)))

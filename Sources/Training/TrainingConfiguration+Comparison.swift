@@ -61,7 +61,8 @@ extension TrainingConfiguration {
   ///
   /// A run that goes on cannot change them.
   private static let fixed: Set<CodingKeys> = [
-    .testFraction, .scale, .binarize, .hidden, .latent, .activation, .likelihood, .observationMean,
+    .testFraction, .scale, .binarize, .network, .image, .encoder, .decoder, .hidden, .latent,
+    .activation, .likelihood, .observationMean,
     .observationScale, .observationScaleValue,
     .observationScaleFloor, .librarySize, .categories,
     .draws, .initializer, .globalBatchSize, .optimizer, .seed, .precision,

@@ -1,4 +1,5 @@
 internal import DataLoading
+internal import Layers
 internal import TensorKernels
 internal import VAEObjective
 
@@ -11,6 +12,7 @@ extension TrainingConfiguration {
     try require(
       .hidden, hidden.allSatisfy { $0 > 0 && $0 <= Self.largestExtent },
       "widths from 1 to \(Self.largestExtent)")
+    try validateNetwork()
     try requirePositive(.latent, latent, atMost: Self.largestExtent)
     try requirePositive(.draws, draws, atMost: Self.largestExtent)
     try requirePositive(.epochs, epochs, atMost: Self.largestCount)
@@ -42,6 +44,21 @@ extension TrainingConfiguration {
     if globalBatchSize < worldSize {
       throw .batchSmallerThanRanks(globalBatchSize: globalBatchSize, worldSize: worldSize)
     }
+  }
+
+  private func validateNetwork() throws(TrainingError) {
+    try require(
+      .image, image.map { Extents($0) != nil } ?? true, "the extents of an example: 28x28x1")
+    try require(
+      .image, image == nil || seesImages, "left out with --network mlp, which sees values alone")
+    try require(.encoder, encoder == nil || decoder != nil, "given with --decoder")
+    try require(.decoder, decoder == nil || encoder != nil, "given with --encoder")
+    try require(
+      .network, network == .mlp || encoder == nil, "left out with --encoder and --decoder")
+    try require(
+      .hidden, !seesImages || hidden == Self().hidden,
+      "left out with \(encoder == nil ? "--network conv" : "--encoder and --decoder")")
+    do throws(NetworkError) { _ = try ownLayers() } catch { throw .unfitNetwork(error.description) }
   }
 
   // A setting that the likelihood does not have is a mistake of its user, not a wish to be passed over.

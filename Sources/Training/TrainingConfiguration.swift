@@ -66,6 +66,14 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var binarize = Binarization.none
 
   // MARK: Model
+  /// What encoder and decoder are made of.
+  public var network = NetworkKind.mlp
+  /// The extents of an example, `HxWxC`, for networks that see images; nil for those of the data.
+  public var image: String?
+  /// The encoder's layers, for a network of one's own.
+  public var encoder: String?
+  /// The decoder's layers, for a network of one's own.
+  public var decoder: String?
   /// Outputs of the encoder's hidden layers; the decoder has them in reverse.
   public var hidden = [500]
   /// Dimensions of z.
@@ -169,6 +177,10 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case testFraction = "test-fraction"
     case scale
     case binarize
+    case network
+    case image
+    case encoder
+    case decoder
     case hidden
     case latent
     case activation
@@ -212,36 +224,6 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case checkpointEvery = "checkpoint-every"
     case checkpointEverySteps = "checkpoint-every-steps"
     case keep
-  }
-
-  /// The model for data of this width.
-  public func model(inputs: Int) -> ModelConfiguration {
-    ModelConfiguration(
-      inputs: inputs, hidden: hidden, latent: latent, activation: activation,
-      likelihood: likelihoodOfModel, draws: draws, bound: bound, estimator: gradientEstimator,
-      precision: precision)
-  }
-
-  /// Layer widths as text: `784-400-20-400-784`.
-  public func networkText(inputs: Int) -> String {
-    let down = [inputs] + hidden + [latent]
-    return (down + down.dropLast().reversed()).map(String.init).joined(separator: "-")
-  }
-
-  /// Multiplications and additions of the matrix products of one example's gradient.
-  ///
-  /// Each layer has three products of the same size: forward, weights' gradient, inputs' gradient;
-  /// the first layer needs no gradient of its inputs.
-  func productOperations(inputs: Int) -> Double {
-    let likelihood = model(inputs: inputs).likelihood
-    let encoder = [likelihood.encoderInputs(inputs: inputs)] + hidden + [2 * latent]
-    let decoder = [latent] + hidden.reversed() + [likelihood.decoderOutputs(inputs: inputs)]
-    func multiplications(_ widths: [Int]) -> Double {
-      zip(widths, widths.dropFirst()).reduce(0) { $0 + Double($1.0) * Double($1.1) }
-    }
-    return 2
-      * (3 * multiplications(encoder) - Double(encoder[0]) * Double(encoder[1])
-        + 3 * Double(draws) * multiplications(decoder))
   }
 
   /// Whether training raises something else than the ELBO.

@@ -4,6 +4,8 @@
 public enum TrainingError: Error, Equatable, CustomStringConvertible {
   /// A setting outside its range.
   case invalidSetting(name: String, value: String, expected: String)
+  /// Layers that do not fit each other or the data.
+  case unfitNetwork(String)
   /// A model or batch that this machine's memory cannot hold.
   case tooLarge(gigabytes: Double, available: Double)
   /// Ranks that cannot share memory.
@@ -35,6 +37,8 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   /// One sentence: what, with the value; what would be right; what to do.
   public var description: String {
     switch self {
+    case .unfitNetwork(let sentence):
+      sentence
     case .invalidSetting(let name, let value, let expected):
       "--\(name) is \(value); it must be \(expected)"
     case .tooLarge(let gigabytes, let available):

@@ -9,6 +9,8 @@ public struct RunSummary: Sendable {
   public let runPath: String
   /// The data.
   public let data: PreparedData
+  /// Layer after layer, as text.
+  public let network: String
   /// Trained numbers in the model.
   public let parameterCount: Int
   /// Processes.

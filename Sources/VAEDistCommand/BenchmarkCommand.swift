@@ -45,6 +45,7 @@ struct BenchmarkCommand: RankCommand {
         + [("--rounds", "\(rounds)")])
     let prepared = try PreparedData(configuration, agreement: ranks)
     configuration.scale = Double(prepared.scale)
+    configuration = configuration.resolved(for: prepared)
     let share = try Processors.defaultThreadCount(communicator)
     let threadCount = configuration.threads ?? share
     try ranks.onEveryRank {

@@ -88,6 +88,9 @@ struct ConfigurationFile {
       switch name {
       case "data", "test-data":
         "\(name): \(try Yams.dump(object: value).trimmingCharacters(in: .newlines))"
+      case "encoder", "decoder":
+        "\(name):"
+          + value.split(separator: ",").map { "\n  - \($0.drop { $0 == " " })" }.joined()
       case "hidden":
         "\(name): \(value == "none" ? value : "[\(value)]")"
       default:

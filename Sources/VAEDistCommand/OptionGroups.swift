@@ -28,6 +28,7 @@ extension GradientEstimator: ExpressibleByArgument {}
 extension Initializer: ExpressibleByArgument {}
 extension LibrarySize: ExpressibleByArgument {}
 extension LikelihoodKind: ExpressibleByArgument {}
+extension NetworkKind: ExpressibleByArgument {}
 extension NotFiniteAction: ExpressibleByArgument {}
 extension ObservationMean: ExpressibleByArgument {}
 extension ObservationScale: ExpressibleByArgument {}
@@ -78,6 +79,29 @@ struct DataOptions: ParsableArguments {
 }
 
 struct ModelOptions: ParsableArguments {
+  @Option(
+    help: help(
+      "Fully connected layers, or two convolutions with stride 2 and a layer of 256 each way",
+      defaults.network))
+  var network: NetworkKind?
+
+  @Option(
+    help: ArgumentHelp(
+      "Layers of a network of your own: 'conv 32 kernel 4 stride 2, dense 256'; see the README",
+      valueName: "layers"))
+  var encoder: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Its decoder: 'dense 7x7x32, transposed-conv kernel 4 stride 4'", valueName: "layers"))
+  var decoder: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The extents of an example to convolutions (default: those of the data)",
+      valueName: "HxWxC"))
+  var image: String?
+
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(

@@ -47,10 +47,9 @@ final class TerminalReporter: TrainingObserver {
     firstExample = run.resumed?.examplesSeen ?? 0
     let settings = run.configuration
     let data = run.data
-    let layers = settings.networkText(inputs: data.train.width)
     say(
       """
-      vae-dist \(SavedModel.version): \(layers), \(settings.activation.rawValue), \
+      vae-dist \(SavedModel.version): \(run.network), \(settings.activation.rawValue), \
       \(settings.likelihood.rawValue), \(grouped(run.parameterCount)) parameters
       \(settings.data): \(grouped(data.train.count)) training and \(grouped(data.test.count)) test \
       examples of \(grouped(data.train.width)) values from \(short(data.range.lowerBound)) to \

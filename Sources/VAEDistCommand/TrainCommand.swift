@@ -48,6 +48,7 @@ struct TrainCommand: RankCommand {
     let data = try PreparedData(configuration, agreement: ranks)
     // What was resolved belongs to the run: it goes on, and repeats, from any folder.
     configuration.scale = Double(data.scale)
+    configuration = configuration.resolved(for: data)
     configuration.data = Self.absolute(configuration.data)
     configuration.testData = configuration.testData.map(Self.absolute)
     // Asked on every rank, since --threads may be given on some only.

@@ -40,6 +40,10 @@ func configure(
   set(\.testFraction, data.testFraction)
   settings.scale = data.scale
   set(\.binarize, data.binarize)
+  set(\.network, model.network)
+  settings.image = model.image
+  settings.encoder = model.encoder
+  settings.decoder = model.decoder
   set(\.hidden, model.hidden?.values)
   set(\.latent, model.latent)
   set(\.activation, model.activation)

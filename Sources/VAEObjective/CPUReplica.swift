@@ -99,6 +99,7 @@ public final class CPUReplica: Replica {
       worker.outcome = try worker.model.computeGradient(
         of: part.values, noise: noiseRows, parameters: self.parameters,
         into: self.gradients[index], klWeighting: self.shared(klWeighting, index),
+        dropout: DropoutNoise(noise, examples: part.indices),
         progress: receiver.map { receiver in
           BackwardProgress(partElementCount: receiver.partElementCount) {
             self.complete($0, as: index, for: receiver)

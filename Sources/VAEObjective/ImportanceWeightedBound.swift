@@ -97,8 +97,7 @@ extension VariationalAutoencoder {
     let latents = latentRows(draws)
     reparameterize(
       posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
-    let decoded = try decoder.forward(
-      latents, parameters: parameters, arena: arena, precision: .f32)
+    let decoded = try decoder.forward(latents, scoring(parameters))
     scorer.score(
       data, outputs: decoded, draws: draws, parameters: parameters, into: drawFigures)
     let logLikelihoods = Array(drawFigures[..<draws])

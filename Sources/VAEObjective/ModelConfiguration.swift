@@ -1,27 +1,41 @@
+public import Layers
 public import TensorKernels
 
 /// What a variational autoencoder is, apart from its parameters.
 public struct ModelConfiguration: Sendable, Equatable {
   /// Dimensions of an example.
-  public var inputs: Int
-  /// Outputs of the encoder's hidden layers; the decoder has them in reverse.
-  public var hidden: [Int]
+  public let inputs: Int
+  /// From examples, as the encoder reads them, to the parameters of q(z|x).
+  public let encoder: NetworkPlan
+  /// From latents to the parameters of p(x|z).
+  public let decoder: NetworkPlan
   /// Dimensions of z.
-  public var latent: Int
+  public let latent: Int
   /// The hidden layers' activation.
-  public var activation: Activation
+  public let activation: Activation
   /// p(x|z).
-  public var likelihood: Likelihood
+  public let likelihood: Likelihood
   /// L: draws of z per example in training.
-  public var draws: Int
+  public var draws = 1
   /// What training raises.
-  public var bound: Bound
+  public var bound = Bound.elbo
   /// How its gradient is estimated.
-  public var estimator: GradientEstimator
+  public var estimator = GradientEstimator.standard
   /// The number format of the matrix products' operands in training; scores are always `f32`.
-  public var precision: Precision
+  public var precision = Precision.f32
 
-  /// All choices.
+  /// Fully connected networks.
+  ///
+  /// - Parameters:
+  ///   - inputs: Dimensions of an example.
+  ///   - hidden: Outputs of the encoder's hidden layers; the decoder has them in reverse.
+  ///   - latent: Dimensions of z.
+  ///   - activation: The hidden layers' activation.
+  ///   - likelihood: p(x|z).
+  ///   - draws: L.
+  ///   - bound: What training raises.
+  ///   - estimator: How its gradient is estimated.
+  ///   - precision: The number format of the products' operands in training.
   public init(
     inputs: Int, hidden: [Int], latent: Int, activation: Activation, likelihood: Likelihood,
     draws: Int = 1, bound: Bound = .elbo, estimator: GradientEstimator = .standard,
@@ -29,7 +43,6 @@ public struct ModelConfiguration: Sendable, Equatable {
   ) {
     precondition(inputs > 0 && latent > 0 && draws > 0 && hidden.allSatisfy { $0 > 0 })
     self.inputs = inputs
-    self.hidden = hidden
     self.latent = latent
     self.activation = activation
     self.likelihood = likelihood
@@ -37,5 +50,60 @@ public struct ModelConfiguration: Sendable, Equatable {
     self.bound = bound
     self.estimator = estimator
     self.precision = precision
+    encoder = NetworkPlan(
+      perceptron: "encoder", inputs: likelihood.encoderInputs(inputs: inputs), hidden: hidden,
+      outputs: latent, heads: Self.posteriorHeads)
+    decoder = NetworkPlan(
+      perceptron: "decoder", inputs: latent, hidden: hidden.reversed(),
+      outputs: likelihood.decoderOutputs(inputs: inputs) / likelihood.heads.count,
+      heads: likelihood.heads)
+  }
+
+  /// Networks of any layers.
+  ///
+  /// - Parameters:
+  ///   - example: The extents of an example.
+  ///   - encoder: The encoder's layers, but for the last.
+  ///   - decoder: The decoder's layers.
+  ///   - latent: Dimensions of z.
+  ///   - activation: The hidden layers' activation.
+  ///   - likelihood: p(x|z).
+  /// - Throws: `NetworkError` where layers do not fit each other or the examples.
+  public init(
+    example: Extents, encoder: [LayerDescription], decoder: [LayerDescription], latent: Int,
+    activation: Activation, likelihood: Likelihood
+  ) throws(NetworkError) {
+    precondition(latent > 0)
+    inputs = example.count
+    self.latent = latent
+    self.activation = activation
+    self.likelihood = likelihood
+    // A class is a channel of its own.
+    let channelFactor = likelihood.encoderInputs(inputs: inputs) / inputs
+    var read = example
+    read.channels *= channelFactor
+    self.encoder = try NetworkPlan(
+      path: "encoder", layers: encoder, input: read, output: Extents(vector: latent),
+      heads: Self.posteriorHeads)
+    self.decoder = try NetworkPlan(
+      path: "decoder", layers: decoder, input: Extents(vector: latent), output: read,
+      heads: likelihood.heads)
+  }
+
+  private static let posteriorHeads = ["mean", "log_variance"]
+
+  /// Layer after layer, as text: `784-400-20-400-784`.
+  public var networkText: String {
+    "\(encoder.text)-\(decoder.text)-\(Extents(height: encoder.input.height, width: encoder.input.width, channels: inputs / encoder.input.pixelCount))"
+  }
+
+  /// Multiplications and additions of the matrix products of one example's gradient.
+  ///
+  /// Each layer has three products of the same size: forward, weights' gradient, inputs' gradient;
+  /// the first layer needs no gradient of its inputs.
+  public var productOperations: Double {
+    2
+      * (3 * encoder.multiplications - encoder.firstMultiplications
+        + 3 * Double(draws) * decoder.multiplications)
   }
 }

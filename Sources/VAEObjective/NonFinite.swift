@@ -53,8 +53,7 @@ extension VariationalAutoencoder {
       if try elbo(of: one.values, noise: noiseRows, parameters: parameters).isFinite { continue }
       if place == nil && examples.isEmpty {
         place =
-          encoder.firstNonFiniteLayer(in: arena, rows: 1)
-          ?? decoder.firstNonFiniteLayer(in: arena, rows: configuration.draws)
+          encoder.firstNonFiniteLayer ?? decoder.firstNonFiniteLayer
       }
       examples.append(batch.indices[row])
     }

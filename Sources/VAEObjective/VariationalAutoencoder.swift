@@ -16,8 +16,8 @@ public final class VariationalAutoencoder {
   /// The most examples of one call.
   public let capacity: Int
 
-  let encoder: MultilayerPerceptron
-  let decoder: MultilayerPerceptron
+  let encoder: LayerStack
+  let decoder: LayerStack
   let arena: Arena
   let scorer: LikelihoodScorer
   private let encoderInputSlot: ArenaSlot?
@@ -42,24 +42,18 @@ public final class VariationalAutoencoder {
     var layout = ParameterLayout()
     var plan = ArenaPlan()
     let likelihood = configuration.likelihood
-    let encoderInputs = likelihood.encoderInputs(inputs: configuration.inputs)
-    encoder = MultilayerPerceptron(
-      path: "encoder", inputs: encoderInputs, hidden: configuration.hidden,
-      heads: ["mean", "log_variance"], outputs: 2 * configuration.latent,
-      activation: configuration.activation, capacity: capacity,
+    encoder = LayerStack(
+      configuration.encoder, activation: configuration.activation, capacity: capacity,
       precision: configuration.precision, layout: &layout, plan: &plan)
-    decoder = MultilayerPerceptron(
-      path: "decoder", inputs: configuration.latent, hidden: configuration.hidden.reversed(),
-      heads: likelihood.heads,
-      outputs: likelihood.decoderOutputs(inputs: configuration.inputs),
-      activation: configuration.activation, capacity: capacity * draws,
+    decoder = LayerStack(
+      configuration.decoder, activation: configuration.activation, capacity: capacity * draws,
       precision: configuration.precision, layout: &layout, plan: &plan)
     scorer = LikelihoodScorer(likelihood, inputs: configuration.inputs, layout: &layout)
     encoderInputSlot =
       if case .data = likelihood.encoderInput {
         nil
       } else {
-        plan.reserve(capacity: capacity, columns: encoderInputs)
+        plan.reserve(capacity: capacity, columns: configuration.encoder.input.count)
       }
     latentSlot = plan.reserve(capacity: capacity * draws, columns: configuration.latent)
     latentGradientSlot = plan.reserve(capacity: capacity * draws, columns: configuration.latent)
@@ -95,8 +89,12 @@ public final class VariationalAutoencoder {
   public func encode(
     _ data: MatrixView, parameters: FloatBuffer
   ) throws(KernelError) -> MatrixView {
-    try encoder.forward(
-      prepare(data), parameters: parameters, arena: arena, precision: .f32)
+    try encoder.forward(prepare(data), scoring(parameters))
+  }
+
+  /// How layers run where nothing is learned: in single precision, nothing dropped.
+  func scoring(_ parameters: FloatBuffer) -> LayerContext {
+    LayerContext(parameters: parameters, arena: arena, precision: .f32)
   }
 
   /// What the posteriors of these examples are like.
@@ -153,26 +151,28 @@ public final class VariationalAutoencoder {
   ///   - parameters: The flat parameters.
   ///   - gradient: The flat buffer that receives the gradient.
   ///   - klWeighting: How much each latent's KL divergence counts.
+  ///   - dropout: What dropout draws from, a row an example; nil drops nothing.
   ///   - progress: Who is told of parts of the gradient as they are completed.
   /// - Returns: Sums over the examples.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   public func computeGradient(
     of data: MatrixView, noise: MatrixView, parameters: FloatBuffer, into gradient: FloatBuffer,
-    klWeighting: KLWeighting = .same(1), progress: BackwardProgress? = nil
+    klWeighting: KLWeighting = .same(1), dropout: DropoutNoise? = nil,
+    progress: BackwardProgress? = nil
   ) throws(KernelError) -> GradientOutcome {
     let clock = ContinuousClock()
     let start = clock.now
-    let pass = try forward(data, noise: noise, parameters: parameters, gradient: gradient)
+    let pass = try forward(
+      data, noise: noise, parameters: parameters, gradient: gradient, dropout: dropout)
     let middle = clock.now
     if let range = scorer.range { progress?.didComplete(range) }
     let draws = configuration.draws
     findWeights(klWeighting, pass.posterior)
     // log p(x|z): `pass.decoded` now holds its negative gradient, times each draw's weight.
     let latentGradient = arena.matrix(latentGradientSlot, rows: pass.latents.rows)
+    let sink = BackwardSink(parameterGradient: gradient, progress: progress)
     try decoder.backward(
-      pass.decoded, input: pass.latents, parameters: parameters, parameterGradient: gradient,
-      arena: arena, inputGradient: latentGradient, precision: configuration.precision,
-      progress: progress)
+      pass.decoded, inputGradient: latentGradient, pass.decoderContext, sink)
     // z = μ + σ ⊙ ε, and the KL divergence
     let posteriorGradient = arena.matrix(posteriorGradientSlot, rows: data.rows)
     if configuration.bound == .elbo && configuration.estimator == .standard {
@@ -185,10 +185,7 @@ public final class VariationalAutoencoder {
         latents: pass.latents, weights: UnsafeBufferPointer(drawWeights), draws: draws,
         estimator: configuration.estimator, beta: klWeights.base[0], into: posteriorGradient)
     }
-    try encoder.backward(
-      posteriorGradient, input: pass.encoderInput, parameters: parameters,
-      parameterGradient: gradient,
-      arena: arena, inputGradient: nil, precision: configuration.precision, progress: progress)
+    try encoder.backward(posteriorGradient, inputGradient: nil, pass.encoderContext, sink)
     return GradientOutcome(
       elbo: pass.elbo, importanceWeightedBoundSum: pass.boundSum,
       forwardSeconds: start.duration(to: middle) / .seconds(1),
@@ -205,17 +202,16 @@ public final class VariationalAutoencoder {
   public func runProducts(
     _ data: MatrixView, parameters: FloatBuffer, gradient: FloatBuffer
   ) throws(KernelError) {
-    let draws = configuration.draws
-    let latents = latentRows(data.rows * draws)
+    let latents = latentRows(data.rows * configuration.draws)
+    let context = LayerContext(
+      parameters: parameters, arena: arena, precision: configuration.precision)
+    let sink = BackwardSink(parameterGradient: gradient)
     try encoder.runProducts(
       prepare(data), gradient: arena.matrix(posteriorGradientSlot, rows: data.rows),
-      parameters: parameters, parameterGradient: gradient, arena: arena, inputGradient: nil,
-      precision: configuration.precision)
+      inputGradient: nil, context, sink)
     try decoder.runProducts(
-      latents, gradient: decoder.output(in: arena, rows: latents.rows), parameters: parameters,
-      parameterGradient: gradient, arena: arena,
-      inputGradient: arena.matrix(latentGradientSlot, rows: latents.rows),
-      precision: configuration.precision)
+      latents, gradient: nil,
+      inputGradient: arena.matrix(latentGradientSlot, rows: latents.rows), context, sink)
   }
 
   private func findWeights(_ weighting: KLWeighting, _ posterior: MatrixView) {
@@ -232,29 +228,34 @@ public final class VariationalAutoencoder {
   private struct Pass {
     let elbo: ELBO
     let boundSum: Double  // of the importance-weighted bound
-    let encoderInput: MatrixView
+    let encoderContext: LayerContext
+    let decoderContext: LayerContext
     let posterior: MatrixView  // [examples, 2 * latent]
     let latents: MatrixView  // [examples * draws, latent]
     let decoded: MatrixView  // [examples * draws, heads * inputs], or its gradient
   }
 
   private func forward(
-    _ data: MatrixView, noise: MatrixView, parameters: FloatBuffer, gradient: FloatBuffer?
+    _ data: MatrixView, noise: MatrixView, parameters: FloatBuffer, gradient: FloatBuffer?,
+    dropout: DropoutNoise? = nil
   ) throws(KernelError) -> Pass {
     let draws = configuration.draws
     precondition(
       data.columns == configuration.inputs && noise.rows == data.rows * draws,
       "Data \(data.shape) and noise \(noise.shape) do not fit \(configuration)")
     // Scores are always those of the parameters as they are.
-    let precision = gradient == nil ? .f32 : configuration.precision
-    let encoderInput = prepare(data)
-    let posterior = try encoder.forward(
-      encoderInput, parameters: parameters, arena: arena, precision: precision)
+    let context = { (dropout: DropoutNoise?) in
+      LayerContext(
+        parameters: parameters, arena: self.arena,
+        precision: gradient == nil ? .f32 : self.configuration.precision, dropout: dropout)
+    }
+    let encoderContext = context(dropout)
+    let decoderContext = context(dropout?.with(draws: draws))
+    let posterior = try encoder.forward(prepare(data), encoderContext)
     let latents = latentRows(noise.rows)
     reparameterize(
       posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
-    let decoded = try decoder.forward(
-      latents, parameters: parameters, arena: arena, precision: precision)
+    let decoded = try decoder.forward(latents, decoderContext)
     var boundSum = 0.0
     if gradient != nil && configuration.bound == .iwae {
       // How much a draw counts depends on the scores of all: once for those, once for the gradient.
@@ -273,8 +274,7 @@ public final class VariationalAutoencoder {
       reconstructionLogLikelihoodSum: drawFigures[..<noise.rows].reduce(0, +) / Double(draws),
       klDivergenceSum: exampleFigures[..<data.rows].reduce(0, +), exampleCount: data.rows)
     return Pass(
-      elbo: elbo, boundSum: boundSum, encoderInput: encoderInput, posterior: posterior,
-      latents: latents,
-      decoded: decoded)
+      elbo: elbo, boundSum: boundSum, encoderContext: encoderContext,
+      decoderContext: decoderContext, posterior: posterior, latents: latents, decoded: decoded)
   }
 }

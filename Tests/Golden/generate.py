@@ -8,6 +8,7 @@ are those of our own checkpoints, with a prefix that says what they are.
 """
 
 import hashlib
+import math
 import pathlib
 import sys
 
@@ -23,7 +24,7 @@ METADATA = {
     "numpy": np.__version__,
     "script": hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest(),
 }
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "gelu": F.gelu, "elu": F.elu}
+ACTIVATIONS = {"silu": F.silu, "tanh": torch.tanh, "relu": torch.relu, "gelu": F.gelu, "elu": F.elu}
 
 
 def layer_sizes(inputs, hidden, latent, heads):
@@ -108,6 +109,159 @@ def model_case(name, *, inputs, hidden, latent, activation, likelihood, draws, s
             if step in (0, 9):
                 out |= {f"{kind}.{step + 1}.{k}": v.detach().clone() for k, v in q.items()}
     save_file({k: v.contiguous() for k, v in out.items()}, HERE / f"{name}.safetensors", METADATA)
+
+
+def layers_of(texts, channels, out_channels, activation):
+    """(name, module) of each layer of a description, as torch modules; names as in checkpoints."""
+    out = []
+    for number, text in enumerate(texts):
+        kind, *words = text.split()
+        size = words.pop(0) if words and words[0][0].isdigit() else None
+        options = {}
+        while words:
+            name = words.pop(0)
+            options[name] = 1 if name == "layer-norm" else words.pop(0)
+        kernel = int(options.get("kernel", 3))
+        padding = int(options.get("padding", (kernel - 1) // 2))
+        stride = int(options.get("stride", 1))
+        groups = int(options.get("group-norm", options.get("layer-norm", 0)))
+        last = size is None
+        if kind == "dense":
+            extents = [int(e) for e in size.split("x")]
+            count = math.prod(extents)
+            modules = [("", torch.nn.LazyLinear(count))]
+            if len(extents) == 3:
+                modules.append((None, torch.nn.Unflatten(1, (extents[2], *extents[:2]))))
+            if groups:
+                modules.append((".norm", torch.nn.GroupNorm(groups, extents[-1])))
+            channels = extents[-1]
+            flattens = True
+        else:
+            flattens = False
+            channels_out = out_channels if last else int(size)
+            if kind == "conv":
+                modules = [("", torch.nn.Conv2d(channels, channels_out, kernel, stride, padding))]
+            elif kind == "transposed-conv":
+                added = options.get("output-padding", "0").split("x")
+                modules = [("", torch.nn.ConvTranspose2d(
+                    channels, channels_out, kernel, stride, padding,
+                    (int(added[0]), int(added[-1]))))]
+            elif kind == "residual":
+                modules = [("", Residual(channels, channels_out, kernel, padding, groups, activation))]
+            channels = channels_out
+            if groups and kind != "residual":
+                modules.append((".norm", torch.nn.GroupNorm(groups, channels)))
+        out.append((number, last, flattens, kind, modules))
+    return out
+
+
+class Residual(torch.nn.Module):
+    def __init__(self, inputs, outputs, kernel, padding, groups, activation):
+        super().__init__()
+        norm = lambda: torch.nn.GroupNorm(groups, outputs) if groups else torch.nn.Identity()
+        self.add_module("0", torch.nn.Conv2d(inputs, outputs, kernel, 1, padding))
+        self.add_module("0_norm", norm())
+        self.add_module("1", torch.nn.Conv2d(outputs, outputs, kernel, 1, padding))
+        self.add_module("1_norm", norm())
+        self.skip = torch.nn.Conv2d(inputs, outputs, 1) if inputs != outputs else None
+        self.activation = activation
+
+    def forward(self, x):
+        m = self._modules
+        h = self.activation(m["0_norm"](m["0"](x)))
+        h = m["1_norm"](m["1"](h))
+        return self.activation(h + (self.skip(x) if self.skip else x))
+
+
+class Network(torch.nn.Module):
+    def __init__(self, path, texts, channels, out_channels, heads, head_size, activation):
+        super().__init__()
+        self.path, self.heads, self.activation = path, heads, activation
+        self.layers = layers_of(texts, channels, out_channels * len(heads), activation)
+        for number, _, _, _, modules in self.layers:
+            for suffix, module in modules:
+                if suffix is not None:
+                    self.add_module(f"{number}{suffix}".replace(".", "_"), module)
+        self.has_own_output = bool(self.layers) and self.layers[-1][1]
+        if not self.has_own_output:
+            for head in heads:
+                self.add_module(head, torch.nn.LazyLinear(head_size))
+
+    def forward(self, h):
+        for number, last, flattens, kind, modules in self.layers:
+            h = h.flatten(1) if flattens else h
+            h = h[:, :, None, None] if not flattens and h.dim() == 2 else h
+            for _, module in modules:
+                h = module(h)
+            if not last and kind != "residual":
+                h = self.activation(h)
+        if self.has_own_output:
+            # [batch, heads · channels, height, width] to heads of [height, width, channels].
+            return [part.permute(0, 2, 3, 1).flatten(1) for part in h.chunk(len(self.heads), 1)]
+        return [getattr(self, head)(h.flatten(1)) for head in self.heads]
+
+    def named(self, get):
+        """Tensors by the names of checkpoints; the last layer's cut into heads."""
+        out = {}
+        for key, parameter in self.named_parameters():
+            name = key.replace("_norm", ".norm") if key[0].isdigit() else key
+            value = get(parameter)
+            number = int(name.split(".")[0]) if name[0].isdigit() else -1
+            if self.has_own_output and number == len(self.layers) - 1:
+                transposed = self.layers[-1][3] == "transposed-conv" and value.dim() == 4
+                parts = value.chunk(len(self.heads), 1 if transposed else 0)
+                for head, part in zip(self.heads, parts):
+                    out[f"{self.path}.{head}.{name.split('.')[-1]}"] = part
+            else:
+                out[f"{self.path}.{name}"] = value
+        return out
+
+
+def network_case(name, *, image, encoder, decoder, latent, activation, likelihood, seed):
+    """ELBO and gradients of networks that see images, in double precision."""
+    torch.manual_seed(seed)
+    height, width, channels = image
+    batch = 5
+    heads = ["logits"] if likelihood == "bernoulli" else ["mean", "log_variance"]
+    act = ACTIVATIONS[activation]
+    nets = [
+        Network("encoder", encoder, channels, latent, ["mean", "log_variance"], latent, act),
+        Network("decoder", decoder, latent, channels, heads, height * width * channels, act),
+    ]
+    x = torch.rand(batch, height, width, channels)
+    noise = torch.randn(batch, latent)
+    out = {"data": x.reshape(batch, -1), "noise": noise}
+    x, noise = x.double(), noise.double()
+
+    def run():
+        mean, log_variance = nets[0](x.permute(0, 3, 1, 2))
+        z = mean + torch.exp(0.5 * log_variance) * noise
+        decoded = nets[1](z)
+        target = x.flatten(1)
+        if likelihood == "bernoulli":
+            log_p = -F.binary_cross_entropy_with_logits(decoded[0], target, reduction="none")
+        else:
+            log_p = torch.distributions.Normal(
+                decoded[0], torch.exp(0.5 * decoded[1])).log_prob(target)
+        kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum()
+        return log_p.sum(), kl, torch.cat([mean, log_variance], -1)
+
+    for net in nets:
+        net.double()
+    run()
+    for net in nets:
+        for key, parameter in net.named_parameters():
+            # Values that a float holds exactly, so that both programs begin alike.
+            parameter.data = (parameter.data + 0.1 * torch.randn_like(parameter)).float().double()
+    reconstruction, kl, posterior = run()
+    (kl - reconstruction).backward()
+    for net in nets:
+        out |= {f"parameters.{k}": v for k, v in net.named(lambda p: p.detach()).items()}
+        out |= {f"gradient.{k}": v for k, v in net.named(lambda p: p.grad).items()}
+    out["posterior"] = posterior.detach()
+    out["elbo"] = torch.stack([reconstruction, kl]).detach()
+    save_file({k: v.float().contiguous().clone() for k, v in out.items()},
+              HERE / f"{name}.safetensors", METADATA)
 
 
 def likelihoods():
@@ -196,5 +350,25 @@ if __name__ == "__main__":
                draws=2, seed=2, **common)
     model_case("gaussian-sigmoid-gelu", hidden=[6], activation="gelu",
                likelihood="gaussian-sigmoid", draws=1, seed=3, **common)
+    network_case(
+        "convolutions", image=(7, 6, 2), latent=3, activation="tanh", likelihood="gaussian", seed=5,
+        encoder=["conv 4 kernel 4 stride 2", "conv 6 kernel 3 stride 2 group-norm 3",
+                 "dense 10 layer-norm"],
+        decoder=["dense 8", "dense 2x2x6 group-norm 2",
+                 "transposed-conv 4 kernel 3 stride 2 output-padding 0 layer-norm",
+                 "transposed-conv kernel 4 stride 2 output-padding 1x0"])
+    network_case(
+        "residuals", image=(6, 5, 3), latent=4, activation="silu", likelihood="gaussian", seed=6,
+        encoder=["residual 4 kernel 3 group-norm 2", "residual 4 kernel 5",
+                 "conv 5 kernel 2 padding 0 layer-norm"],
+        decoder=["transposed-conv 4 kernel 2 padding 0", "dense 3x2x4",
+                 "transposed-conv 6 kernel 4 stride 2 output-padding 0x1",
+                 "residual 4 kernel 3 layer-norm", "conv kernel 3 padding 1"])
+    network_case(
+        "windows", image=(5, 9, 1), latent=2, activation="relu", likelihood="bernoulli", seed=7,
+        encoder=["conv 17 kernel 5 stride 3 padding 2", "residual 17 kernel 1"],
+        decoder=["dense 3x3x16", "conv 8 kernel 3 stride 2 padding 1", "dense 2x4x3",
+                 "transposed-conv 5 kernel 3 stride 2 output-padding 1",
+                 "transposed-conv kernel 2 padding 0"])
     model_case("bernoulli-linear", hidden=[], activation="elu", likelihood="bernoulli", draws=3,
                seed=4, **common)

@@ -7,9 +7,11 @@ import Testing
   static func filled(_ initializer: Initializer, seed: UInt64) -> [(ParameterTensor, [Float])] {
     var layout = ParameterLayout()
     var plan = ArenaPlan()
-    _ = MultilayerPerceptron(
-      path: "encoder", inputs: 300, hidden: [200], heads: ["mean", "log_variance"], outputs: 40,
-      activation: .tanh, capacity: 1, precision: .f32, layout: &layout, plan: &plan)
+    let network = NetworkPlan(
+      perceptron: "encoder", inputs: 300, hidden: [200], outputs: 20,
+      heads: ["mean", "log_variance"])
+    _ = LayerStack(
+      network, activation: .tanh, capacity: 1, precision: .f32, layout: &layout, plan: &plan)
     let flat = FloatBuffer(count: layout.bufferCount)
     initializer.fill(flat, layout: layout, seed: seed)
     return layout.tensors.map { ($0, $0.read(from: flat)) }

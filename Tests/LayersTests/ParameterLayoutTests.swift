@@ -7,9 +7,11 @@ import Testing
   static func layout(hidden: [Int] = [6, 5]) -> ParameterLayout {
     var layout = ParameterLayout()
     var plan = ArenaPlan()
-    _ = MultilayerPerceptron(
-      path: "encoder", inputs: 9, hidden: hidden, heads: ["mean", "log_variance"], outputs: 8,
-      activation: .tanh, capacity: 1, precision: .f32, layout: &layout, plan: &plan)
+    let network = NetworkPlan(
+      perceptron: "encoder", inputs: 9, hidden: hidden, outputs: 4,
+      heads: ["mean", "log_variance"])
+    _ = LayerStack(
+      network, activation: .tanh, capacity: 1, precision: .f32, layout: &layout, plan: &plan)
     return layout
   }
 

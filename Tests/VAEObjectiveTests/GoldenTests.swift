@@ -1,4 +1,5 @@
 import Checkpointing
+import Layers
 import TensorKernels
 import TestSupport
 import Testing
@@ -82,6 +83,81 @@ import VAEObjective
         tensor.read(from: setup.harness.gradient),
         try file.floats(named: "gradient.\(tensor.name)", shape: tensor.shape), within: 1e-5,
         tensor.name)
+    }
+  }
+
+  static let images = [
+    (
+      "convolutions", "7x6x2", Activation.tanh, Likelihood.gaussian(sigmoidMean: false), 3,
+      "conv 4 kernel 4 stride 2, conv 6 kernel 3 stride 2 group-norm 3, dense 10 layer-norm",
+      "dense 8, dense 2x2x6 group-norm 2, transposed-conv 4 kernel 3 stride 2 layer-norm, "
+        + "transposed-conv kernel 4 stride 2 output-padding 1x0"
+    ),
+    (
+      "residuals", "6x5x3", .silu, .gaussian(sigmoidMean: false), 4,
+      "residual 4 kernel 3 group-norm 2, residual 4 kernel 5, conv 5 kernel 2 padding 0 layer-norm",
+      "transposed-conv 4 kernel 2 padding 0, dense 3x2x4, "
+        + "transposed-conv 6 kernel 4 stride 2 output-padding 0x1, residual 4 layer-norm, "
+        + "conv kernel 3"
+    ),
+    (
+      "windows", "5x9", .relu, .bernoulli, 2,
+      "conv 17 kernel 5 stride 3 padding 2, residual 17 kernel 1",
+      "dense 3x3x16, conv 8 kernel 3 stride 2 padding 1, dense 2x4x3, "
+        + "transposed-conv 5 kernel 3 stride 2 output-padding 1, transposed-conv kernel 2 padding 0"
+    ),
+  ]
+
+  @Test(arguments: images, [Precision.f32, .bf16]) func networksOfImages(
+    _ test: (
+      file: String, example: String, activation: Activation, likelihood: Likelihood, latent: Int,
+      encoder: String, decoder: String
+    ), precision: Precision
+  ) throws {
+    if precision == .bf16 && !processorHasBFloat16 { return }
+    let file = try SafetensorsFile(path: golden("\(test.file).safetensors"))
+    var configuration = try ModelConfiguration(
+      example: try #require(Extents(test.example)),
+      encoder: try LayerDescription.list(test.encoder),
+      decoder: try LayerDescription.list(test.decoder), latent: test.latent,
+      activation: test.activation, likelihood: test.likelihood)
+    configuration.precision = precision
+    let harness = ModelHarness(configuration, capacity: 7)
+    let model = harness.model
+    let examples = 5
+    func rows(_ name: String, _ columns: Int) throws -> MatrixView {
+      FloatBuffer(
+        try file.floats(named: name, shape: [examples, columns]).map(Double.init)
+      ).matrix(rows: examples, columns: columns)
+    }
+    let data = try rows("data", configuration.inputs)
+    let noise = try rows("noise", test.latent)
+    for tensor in model.layout.tensors {
+      tensor.write(
+        try file.floats(named: "parameters.\(tensor.name)", shape: tensor.shape),
+        into: harness.parameters)
+    }
+    let posterior = try model.encode(data, parameters: harness.parameters)
+    expectClose(
+      posterior.elements,
+      try file.floats(named: "posterior", shape: [examples, 2 * test.latent]), within: 3e-6,
+      "posterior")
+    for tensor in model.layout.tensors {
+      tensor.write([Float](repeating: .nan, count: tensor.count), into: harness.gradient)
+    }
+    let elbo = try model.computeGradient(
+      of: data, noise: noise, parameters: harness.parameters, into: harness.gradient
+    ).elbo
+    // Eight bits of operands, through up to ten layers.
+    let isRounded = precision == .bf16
+    expectClose(
+      [elbo.reconstructionLogLikelihoodSum, elbo.klDivergenceSum],
+      try file.floats(named: "elbo", shape: [2]), within: isRounded ? 2e-2 : 2e-6, "ELBO")
+    for tensor in model.layout.tensors {
+      expectClose(
+        tensor.read(from: harness.gradient),
+        try file.floats(named: "gradient.\(tensor.name)", shape: tensor.shape),
+        within: isRounded ? 0.1 : 2e-5, tensor.name)
     }
   }
 

@@ -38,9 +38,10 @@ enum vd_kernel_activation {
   VD_KERNEL_GELU
 };
 
-/// outputs[i] = activation(inputs[i]); only SILU and GELU, which oneDNN's fused products lack.
-void vd_kernel_activate(enum vd_kernel_activation activation, size_t count, const float *inputs,
-                        float *outputs);
+/// outputs[i] = activation(inputs[i]); the two may be the same. `slope` is that of LEAKY_RELU below
+/// zero, and the alpha of ELU.
+void vd_kernel_activate(enum vd_kernel_activation activation, float slope, size_t count,
+                        const float *inputs, float *outputs);
 
 /// gradient[i] *= activation'(·), in place. `values` holds the activation's outputs, except for
 /// SILU and GELU, whose derivative needs the inputs.
@@ -50,6 +51,47 @@ void vd_kernel_activation_backward(enum vd_kernel_activation activation, float s
 /// sums[j] = Σ_i matrix[i, j], the rows `stride` elements apart.
 void vd_kernel_column_sums(size_t rows, size_t columns, size_t stride, const float *matrix,
                            float *sums);
+
+/// values[i, j] += bias[j], in place.
+void vd_kernel_add_bias(size_t rows, size_t columns, const float *bias, float *values);
+
+/// factors[i] = 0 where it was below `probability`, else 1 / (1 − probability), in place; outputs[i] =
+/// inputs[i] · factors[i].
+void vd_kernel_drop_out(size_t count, float probability, float *factors, const float *inputs,
+                        float *outputs);
+
+/// values[i] *= factors[i], in place.
+void vd_kernel_multiply(size_t count, const float *factors, float *values);
+
+/// apart[row, head, pixel, channel] = together[row, pixel, head, channel].
+void vd_kernel_split_heads(size_t rows, size_t pixels, size_t heads, size_t channels,
+                           const float *together, float *apart);
+
+/// together[row, pixel, head, channel] = apart[row, head, pixel, channel].
+void vd_kernel_join_heads(size_t rows, size_t pixels, size_t heads, size_t channels,
+                          const float *apart, float *together);
+
+// MARK: Group normalization
+
+/// What is normalized: each group of neighbouring channels of each row over its pixels.
+typedef struct {
+  size_t rows, pixels, channels, groups;
+  float epsilon; // added to the variance
+  /// [channels] each.
+  const float *scales, *shifts;
+  /// [rows, groups]: of each group, written by the forward.
+  float *means, *inverse_deviations;
+  /// Room for [4, channels].
+  float *scratch;
+} vd_kernel_group_normalization;
+
+/// outputs = scale · (inputs − mean) / √(variance + ε) + shift, [rows, pixels, channels].
+void vd_kernel_normalize(const vd_kernel_group_normalization *what, const float *inputs,
+                         float *outputs);
+
+/// From the gradient of the outputs to that of the inputs, in place, and of scales and shifts.
+void vd_kernel_normalize_backward(const vd_kernel_group_normalization *what, const float *inputs,
+                                  float *gradient, float *scale_gradient, float *shift_gradient);
 
 // MARK: Likelihoods, one figure a row
 

@@ -1,0 +1,103 @@
+internal import DataLoading
+public import Layers
+public import TensorKernels
+public import VAEObjective
+
+/// What encoder and decoder are made of.
+public enum NetworkKind: String, CaseIterable, Sendable, Codable {
+  /// Fully connected layers of ``TrainingConfiguration/hidden`` widths.
+  case mlp
+  /// Two convolutions with stride 2, a fully connected layer, and the same in reverse.
+  case conv
+}
+
+extension TrainingConfiguration {
+  /// The model for data of this width.
+  ///
+  /// - Throws: ``TrainingError/unfitNetwork(_:)`` where layers do not fit each other or the data.
+  public func model(inputs: Int) throws(TrainingError) -> ModelConfiguration {
+    do throws(NetworkError) {
+      var model =
+        !seesImages
+        ? ModelConfiguration(
+          inputs: inputs, hidden: hidden, latent: latent, activation: activation,
+          likelihood: likelihoodOfModel)
+        : try imageModel(inputs: inputs)
+      model.draws = draws
+      model.bound = bound
+      model.estimator = gradientEstimator
+      model.precision = precision
+      return model
+    } catch {
+      throw .unfitNetwork(error.description)
+    }
+  }
+
+  private func imageModel(inputs: Int) throws(NetworkError) -> ModelConfiguration {
+    let example = image.flatMap { Extents($0) } ?? Extents(vector: inputs)
+    if example.count != inputs {
+      throw NetworkError(
+        "--image \(example) has \(example.count) values, and the data have \(inputs) in an example")
+    }
+    let own = try ownLayers()
+    let layers = own ?? Self.convolutionalPreset(example)
+    return try ModelConfiguration(
+      example: example, encoder: layers.encoder, decoder: layers.decoder, latent: latent,
+      activation: activation, likelihood: likelihoodOfModel)
+  }
+
+  /// Whether an example has height, width and channels to the networks, rather than values alone.
+  var seesImages: Bool { network == .conv || encoder != nil || decoder != nil }
+
+  /// The layers of a network of one's own, if there is one.
+  func ownLayers() throws(NetworkError) -> (
+    encoder: [LayerDescription], decoder: [LayerDescription]
+  )? {
+    guard let encoder, let decoder else { return nil }
+    return (try LayerDescription.list(encoder), try LayerDescription.list(decoder))
+  }
+
+  /// With the data's own extents where a network sees images and nobody gave any.
+  ///
+  /// Height and width, and channels behind them if the file's arrays have them.
+  public func resolved(for data: PreparedData) -> TrainingConfiguration {
+    let shape = data.train.array.shape.dropFirst().map { $0 }
+    if !seesImages || image != nil { return self }
+    var result = self
+    switch shape.count {
+    case 2: result.image = "\(shape[0])x\(shape[1])x1"
+    case 3: result.image = "\(shape[0])x\(shape[1])x\(shape[2])"
+    default: break
+    }
+    return result
+  }
+
+  /// The layers of `--network conv` for images of these extents.
+  public static func convolutionalPreset(
+    _ image: Extents
+  ) -> (encoder: [LayerDescription], decoder: [LayerDescription]) {
+    let window = Window(kernel: 4, stride: 2)
+    func half(_ pixels: Int) -> Int {
+      ConvolutionShape.outputExtent(
+        pixels, kernel: window.kernel, stride: window.stride, padding: window.padding)
+    }
+    // An odd number of pixels is halved downwards, and so needs one more on the way back.
+    func odd(_ height: Int, _ width: Int) -> PixelPair {
+      PixelPair(height: height % 2, width: width % 2)
+    }
+    let (height, width) = (half(image.height), half(image.width))
+    let quarter = Extents(height: half(height), width: half(width), channels: 64)
+    return (
+      encoder: [
+        .convolution(channels: 32, window, .none), .convolution(channels: 64, window, .none),
+        .dense(Extents(vector: 256), .none),
+      ],
+      decoder: [
+        .dense(Extents(vector: 256), .none), .dense(quarter, .none),
+        .transposedConvolution(channels: 32, window, outputPadding: odd(height, width), .none),
+        .transposedConvolution(
+          channels: nil, window, outputPadding: odd(image.height, image.width), .none),
+      ]
+    )
+  }
+}
