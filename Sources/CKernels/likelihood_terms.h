@@ -228,10 +228,13 @@ VD_INLINE vd_term vd_negative_binomial(float x, float a, float b, float c,
                0.5f * (vd_log(n / (large * theta)) - 1.83787707f);
   float change = vd_digamma_error(x + theta) - vd_digamma_error(theta) +
                  (vd_log1p(x / theta) - vd_log1p(mean / theta)) + (mean - x) / all;
+  // Beyond the limits only the way back is open.
+  float slope = -theta * change;
+  int outwards = (b > limited && slope < 0) || (b < limited && slope > 0);
   return (vd_term){
       .log_p = x < 8 ? few : many,
       .a = (mean - x) * (theta / all),
-      .b = b == limited ? -theta * change : 0.0f,
+      .b = outwards ? 0.0f : slope,
   };
 }
 

@@ -32,7 +32,8 @@ int vd_kernel_adam(size_t count, float *restrict parameters, const float *restri
     second_moment[i] = v;
     p = kept * p - rate * m / (VD_SQRT(v) * inverse_root + epsilon);
     parameters[i] = p;
-    lost |= is_not_finite(p);
+    // An infinite moment would leave its parameter where it is for ever.
+    lost |= is_not_finite(p) | is_not_finite(v);
   }
   return lost == 0;
 }
@@ -48,7 +49,7 @@ int vd_kernel_adagrad(size_t count, float *restrict parameters, const float *res
     squared_sum[i] = sum;
     float p = parameters[i] - learning_rate * g / (VD_SQRT(sum) + epsilon);
     parameters[i] = p;
-    lost |= is_not_finite(p);
+    lost |= is_not_finite(p) | is_not_finite(sum);
   }
   return lost == 0;
 }

@@ -66,19 +66,21 @@ public struct CheckpointFolder: Sendable {
   /// What the newest checkpoint that is whole and makes sense holds.
   ///
   /// - Parameters:
+  ///   - limit: A step that it must be before; nil for any.
   ///   - onSkip: Told of each newer one that is damaged.
   ///   - read: Makes sense of a verified file, or throws.
   /// - Returns: What `read` made of the file.
   /// - Throws: ``CheckpointError/noneUsable(folder:skipped:)`` if every one is damaged; other
   ///   errors if the folder cannot be read.
   public func newestWhole<Content>(
-    onSkip: (Skipped) -> Void, read: (SafetensorsFile) throws(CheckpointError) -> Content
+    before limit: Int? = nil, onSkip: (Skipped) -> Void,
+    read: (SafetensorsFile) throws(CheckpointError) -> Content
   ) throws(CheckpointError) -> Content {
     if access(path, R_OK | X_OK) != 0 && errno == EACCES {
       throw .unreadable(path: path, reason: String(cString: strerror(errno)))
     }
     var skipped = 0
-    for step in steps.reversed() {
+    for step in steps.reversed() where limit.map({ step < $0 }) ?? true {
       do throws(CheckpointError) {
         let file = try SafetensorsFile(path: path(step: step))
         try file.verify()

@@ -104,6 +104,8 @@ public final class Convolution {
   ) throws(KernelError) {
     check(source, shape.source, destination, shape.destination)
     precondition(hasBias == (bias != nil), "A convolution planned with a bias needs one")
+    // The addresses below do not keep what they point to.
+    defer { withExtendedLifetime((source, weights, destination)) {} }
     try run(
       VD_DNNL_CONVOLUTION_FORWARD, batch: source.rows, source.address(ofColumn: 0), weights, bias,
       destination.address(ofColumn: 0))
@@ -117,6 +119,7 @@ public final class Convolution {
     _ gradient: Operand, weights: MatrixView, into destination: MatrixView
   ) throws(KernelError) {
     check(gradient, shape.destination, destination, shape.source)
+    defer { withExtendedLifetime((gradient, weights, destination)) {} }
     try run(
       VD_DNNL_CONVOLUTION_SOURCE_GRADIENT, batch: gradient.rows, destination.address(ofColumn: 0),
       weights, nil, gradient.address(ofColumn: 0))
@@ -134,6 +137,7 @@ public final class Convolution {
       destination.elements.update(repeating: 0)
       return
     }
+    defer { withExtendedLifetime((source, gradient, destination)) {} }
     try run(
       VD_DNNL_CONVOLUTION_WEIGHT_GRADIENT, batch: source.rows, source.address(ofColumn: 0),
       destination, nil, gradient.address(ofColumn: 0))
@@ -189,7 +193,7 @@ public final class Convolution {
     what.slope = activation.slope
     let plan = UnsafeMutablePointer<vd_dnnl_convolution>.allocate(capacity: 1)
     plan.initialize(to: vd_dnnl_convolution())
-    let status = vd_dnnl_convolution_create(engine.handle, &what, plan)
+    let status = engine.makingOnePrimitive { vd_dnnl_convolution_create($0, &what, plan) }
     guard status == dnnl_success else {
       plan.deallocate()
       throw refusal(batch, status)

@@ -1,4 +1,5 @@
 internal import COneDNN
+internal import Synchronization
 
 /// What oneDNN refused, with its status.
 public enum KernelError: Error, CustomStringConvertible {
@@ -39,8 +40,18 @@ final class OneDNNEngine: @unchecked Sendable {
     return .success(OneDNNEngine(handle))
   }()
 
+  private let lock = Mutex(())
+
   private init(_ handle: dnnl_engine_t) {
     self.handle = handle
+  }
+
+  /// Runs what makes a primitive, one thread at a time.
+  ///
+  /// oneDNN 2.6 says that threads may make primitives at once. Made so, one in some hundred convolutions
+  /// computed something else (a C program of four threads shows it too).
+  func makingOnePrimitive(_ make: (dnnl_engine_t) -> dnnl_status_t) -> dnnl_status_t {
+    lock.withLock { _ in make(handle) }
   }
 }
 
@@ -188,7 +199,7 @@ public final class MatrixProduct {
     }
     let plan = UnsafeMutablePointer<vd_dnnl_product>.allocate(capacity: 1)
     plan.initialize(to: vd_dnnl_product())
-    let status = vd_dnnl_product_create(engine.handle, &what, plan)
+    let status = engine.makingOnePrimitive { vd_dnnl_product_create($0, &what, plan) }
     guard status == dnnl_success else {
       plan.deallocate()
       throw refusal(batch: batch, status)

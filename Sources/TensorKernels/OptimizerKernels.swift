@@ -38,7 +38,7 @@ public struct AdamUpdate: Sendable {
   /// - Shape: `gradient` is `[range.count]`, its first element being that of `range.lowerBound`; the
   ///   buffers have the same count.
   /// - Complexity: 16 bytes read and 12 written an element.
-  /// - Returns: Whether all updated parameters are finite.
+  /// - Returns: Whether all updated parameters, and the state kept for them, are finite.
   @discardableResult
   public func apply(
     to parameters: FloatBuffer, _ range: Range<Int>, gradient: UnsafePointer<Float>,
@@ -69,7 +69,7 @@ public struct AdamUpdate: Sendable {
 /// sum += g²; p −= α g / (√sum + ε), within a range.
 ///
 /// - Shape: `gradient` is `[range.count]`; the buffers have the same count.
-/// - Returns: Whether all updated parameters are finite.
+/// - Returns: Whether all updated parameters, and the state kept for them, are finite.
 /// - Source: Duchi, Hazan & Singer 2011.
 @discardableResult
 public func adagradUpdate(
@@ -86,7 +86,7 @@ public func adagradUpdate(
 /// velocity = momentum · velocity + g; p −= α · velocity, within a range.
 ///
 /// - Shape: `gradient` is `[range.count]`; the buffers have the same count.
-/// - Returns: Whether all updated parameters are finite.
+/// - Returns: Whether all updated parameters, and the state kept for them, are finite.
 @discardableResult
 public func momentumUpdate(
   _ range: Range<Int>, parameters: FloatBuffer, gradient: UnsafePointer<Float>,

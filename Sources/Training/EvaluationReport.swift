@@ -144,9 +144,12 @@ public struct EvaluationReport: Codable, Sendable {
     importanceWeightedBoundStandardError = bounds.map { Self.standardError($0) }
     effectiveSampleSize = sizes.map { Self.mean($0) }
     smallestEffectiveSampleSize = sizes?.min()
-    // Var(log of a mean of K weights) ≈ Var(w) / (K E[w]²) = 1 / ESS − 1 / K.
-    importanceWeightedBoundSamplingError = sizes.map { sizes in
-      sizes.reduce(0) { $0 + max(1 / $1 - 1 / Double(importanceSamples ?? 1), 0) }.squareRoot()
+    // Var(log of a mean of K weights) ≈ Var(w) / (K E[w]²), where Var(w) / E[w]² of K draws is
+    // K (K / ESS − 1) / (K − 1); one draw tells nothing of it.
+    importanceWeightedBoundSamplingError = sizes.flatMap { sizes in
+      guard let importanceSamples, importanceSamples > 1 else { return nil }
+      let count = Double(importanceSamples)
+      return sizes.reduce(0) { $0 + max(count / $1 - 1, 0) / (count - 1) }.squareRoot()
         / Double(sizes.count)
     }
     let all = [elbo, importanceWeightedBound ?? 0]

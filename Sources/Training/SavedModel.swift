@@ -21,9 +21,14 @@ public struct SavedModel {
 
   /// Opens a checkpoint, the newest whole one of a run folder or of a folder of checkpoints.
   ///
+  /// - Parameters:
+  ///   - path: A file or a folder.
+  ///   - limit: A step that the checkpoint of a folder must be before; nil for any.
+  ///   - onSkip: Told of each newer one that is damaged.
   /// - Throws: `CheckpointError` if there is none that can be used.
   public init(
-    path: String, onSkip: (CheckpointFolder.Skipped) -> Void = { _ in }
+    path: String, before limit: Int? = nil,
+    onSkip: (CheckpointFolder.Skipped) -> Void = { _ in }
   ) throws(CheckpointError) {
     if !DurableFile.isFolder(path) {
       let file = try SafetensorsFile(path: path)
@@ -33,7 +38,7 @@ public struct SavedModel {
     }
     let inside = "\(path)/\(RunFolder.checkpointsName)"
     let folder = CheckpointFolder(path: DurableFile.isFolder(inside) ? inside : path)
-    self = try folder.newestWhole(onSkip: onSkip) { file throws(CheckpointError) in
+    self = try folder.newestWhole(before: limit, onSkip: onSkip) { file throws(CheckpointError) in
       try SavedModel(file)
     }
   }

@@ -36,6 +36,8 @@ public final class Trainer {
   var metrics: MetricsLog?
   var clock = RunClock()
   var elboIsImproved = false
+  /// Where the run failed last, and the step that it then went back to.
+  var trouble: (failure: Int, target: Int)?
   private var timesBefore = StepTimes()  // at the beginning of the epoch
 
   /// Checks that this rank's memory can hold what a trainer would allocate.
@@ -75,7 +77,15 @@ public final class Trainer {
     sampler = EpochSampler(
       exampleCount: data.train.count, globalBatchSize: configuration.globalBatchSize,
       seed: configuration.seed)
-    totalSteps = configuration.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)
+    let totalSteps = configuration.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)
+    self.totalSteps = totalSteps
+    if configuration.klCycles > totalSteps / 2 {
+      try agreement.onEveryRank {
+        throw TrainingError.invalidSetting(
+          name: "kl-cycles", value: "\(configuration.klCycles)",
+          expected: "at most half of the run's \(totalSteps) steps")
+      }
+    }
     schedule = LearningRateSchedule(configuration, totalSteps: totalSteps)
     penalties = KLSchedule(configuration, totalSteps: totalSteps)
     stepper = try DataParallelStep(
@@ -106,7 +116,13 @@ public final class Trainer {
       ("data", data.digest),
       ("checkpoint", saved.map { $0.file.metadata[SafetensorsFile.digestKey] ?? "" } ?? "none"),
     ])
-    if let saved { try restore(saved) }
+    if let saved {
+      try restore(saved)
+      // Whoever gives another rate means it.
+      if saved.configuration.learningRate != configuration.learningRate {
+        progress.rollbackCount = 0
+      }
+    }
     if let saved, isOver {
       try agreement.onRoot {
         try folder.checkpoints.pointLinks(latest: progress.step, best: progress.bestStep)
@@ -280,7 +296,14 @@ public final class Trainer {
   }
 
   private func checkpoint() throws {
-    // What cannot be gone on with must not take the place of what can.
+    // What cannot be gone on with must not take the place of what can. With a sharded optimizer each rank
+    // knows of its own part.
+    var lost = [stepper.optimizer.hasLostNumbers ? 1.0 : 0.0]
+    try lost.withUnsafeMutableBufferPointer { try communicator.allReduce($0, .sum) }
+    if lost[0] > 0 {
+      try agreement.fail(
+        TrainingError.notFinite(step: progress.step, rank: nil, what: "gradient"))
+    }
     if !sumOfSquares(replica.parameters).isFinite {
       try agreement.fail(
         TrainingError.notFinite(step: progress.step, rank: nil, what: "size of the parameters"))

@@ -46,7 +46,10 @@ extension TrainingConfiguration {
       return nil
     }
     if let mean = values.removeValue(forKey: "gaussian-mean") {
-      values[CodingKeys.observationMean.rawValue] = mean
+      // It was ignored elsewhere.
+      if values[CodingKeys.likelihood.rawValue]?.text == LikelihoodKind.gaussian.rawValue {
+        values[CodingKeys.observationMean.rawValue] = mean
+      }
       values[CodingKeys.observationScaleFloor.rawValue] = .number(0)
     }
     // The length of a run may be given in steps, and then has no epochs.

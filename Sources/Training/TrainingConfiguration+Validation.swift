@@ -76,6 +76,17 @@ extension TrainingConfiguration {
     try require(
       .observationScaleFloor,
       observationScaleFloor >= 0 && Float(observationScaleFloor).isFinite, "0 or more")
+    let defaults = Self()
+    try require(
+      .observationScaleValue,
+      observationScaleValue == defaults.observationScaleValue
+        || (likelihood.hasScale && observationScale != .decoder),
+      "left out where the decoder gives the scale, or there is none")
+    try require(
+      .observationScaleFloor,
+      observationScaleFloor == defaults.observationScaleFloor || observationScaleFloor == 0
+        || (likelihood.hasScale && observationScale != .fixed),
+      "left out where no scale is learned")
     try require(
       .librarySize, librarySize == .none || likelihood.isOfCounts,
       "none with \(name), which is not of counts")
@@ -88,12 +99,14 @@ extension TrainingConfiguration {
     try require(
       .categories, (categories ?? 2) >= 2 && (categories ?? 2) <= 65_536, "from 2 to 65536")
     try require(
-      .binarize, binarize == .none || !(likelihood.isOfCounts || likelihood == .categorical),
+      .binarize,
+      binarize == .none
+        || !(likelihood.isOfCounts || [.categorical, .discretizedLogistic].contains(likelihood)),
       "none with \(name)")
   }
 
   private func validateObjective() throws(TrainingError) {
-    try require(.beta, beta >= 0 && Float(beta).isFinite, "0 or more")
+    try require(.beta, beta >= 0 && beta <= Self.mostNats, "from 0 to 1e9")
     try require(
       .klWarmupSteps, klWarmupSteps >= 0 && klWarmupSteps <= Self.largestCount,
       "from 0 to \(Self.largestCount)")
@@ -101,13 +114,16 @@ extension TrainingConfiguration {
       .klCycles, klCycles >= 0 && klCycles <= Self.largestCount, "from 0 to \(Self.largestCount)")
     try require(
       .klCycles, klCycles == 0 || klWarmupSteps == 0, "0 with --kl-warmup-steps \(klWarmupSteps)")
-    try require(.freeBits, freeBits >= 0 && freeBits.isFinite, "0 or more")
+    try require(
+      .freeBits, freeBits >= 0 && freeBits <= Self.mostNats, "from 0 to 1e9")
     try require(
       .freeBitsGroups, freeBitsGroups.map { $0 >= 1 && $0 <= latent } ?? true,
       "from 1 to --latent \(latent)")
     try require(
       .freeBitsGroups, freeBitsGroups == nil || freeBits > 0, "left out without --free-bits")
-    try require(.klCapacity, klCapacity.map { $0 >= 0 && $0.isFinite } ?? true, "0 or more")
+    try require(
+      .klCapacity, klCapacity.map { $0 >= 0 && $0 <= Self.mostNats } ?? true,
+      "from 0 to 1e9")
     try require(.klCapacity, klCapacity == nil || freeBits == 0, "left out with --free-bits")
     try require(
       .klCapacitySteps, klCapacitySteps >= 0 && klCapacitySteps <= Self.largestCount,
@@ -130,6 +146,8 @@ extension TrainingConfiguration {
   // What fits into 24 bits of a random counter, and what can be multiplied without a thought.
   private static let largestExtent = (1 << 24) - 1
   private static let largestCount = 1_000_000_000
+  // Sums of it over any number of examples are finite.
+  private static let mostNats = 1e9
 
   private func requirePositive(
     _ key: CodingKeys, _ value: Int?, atMost largest: Int = largestCount

@@ -32,6 +32,9 @@ public enum ScheduleKind: String, CaseIterable, Sendable, Codable {
   case constant
   /// Half a cosine from the learning rate to zero at the last step.
   case cosine
+  /// Eight stages, each three times as long as the one before, from the learning rate to a tenth of
+  /// it (Burda et al. 2016, section 5, whose 3280 epochs are the run).
+  case stages
 }
 
 /// How the gradients of all ranks are added.

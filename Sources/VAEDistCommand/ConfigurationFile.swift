@@ -44,7 +44,8 @@ struct ConfigurationFile {
     }
     var flags: [String] = []
     for (key, node) in mapping {
-      guard let name = key.string, !["config", "resume", "run", "help", "version"].contains(name)
+      guard let written = key.string, case let name = Self.presentName(of: written),
+        !["config", "resume", "run", "help", "version"].contains(name)
       else {
         throw wrong(key.mark, "'\(key.string ?? "?")' belongs on the command line")
       }
@@ -62,6 +63,11 @@ struct ConfigurationFile {
       flags += flag
     }
     self.flags = flags
+  }
+
+  // A setting by the name that it has now.
+  private static func presentName(of name: String) -> String {
+    name == "gaussian-mean" ? "observation-mean" : name
   }
 
   private static func value(of node: Node) -> String? {

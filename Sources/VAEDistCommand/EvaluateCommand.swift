@@ -95,8 +95,10 @@ struct EvaluateCommand: RankCommand {
       let error = result.importanceWeightedBoundStandardError ?? 0
       lines.append(
         "  importance-weighted bound      \(figure(bound))"
-          + "  (K = \(grouped(count)), standard error \(short(error)), of which sampling"
-          + " \(short(result.importanceWeightedBoundSamplingError ?? 0)))")
+          + "  (K = \(grouped(count)), standard error \(short(error))"
+          + (result.importanceWeightedBoundSamplingError.map { ", of which sampling \(short($0))" }
+            ?? "")
+          + ")")
       lines.append(
         "  effective sample size          \(figure(result.effectiveSampleSize ?? 0))  (least"
           + " \(short(result.smallestEffectiveSampleSize ?? 0)))")

@@ -57,9 +57,10 @@ func slownessNote(_ precision: String, _ relativeTime: Double) -> String? {
 func collapseWarning(
   activeUnits: Int, latent: Int, klDivergence: Double, advice: String
 ) -> String {
-  "Warning: posterior collapse: \(activeUnits) of \(latent) latents are active (their posterior mean"
-    + " varies by more than 0.01), and the KL divergence is"
-    + " \(String(format: "%.3f", klDivergence)) nats; \(advice)"
+  "Warning: posterior collapse: the \(latent) latents together carry"
+    + " \(String(format: "%.3f", klDivergence)) nats, and \(activeUnits) of them"
+    + " \(activeUnits == 1 ? "is" : "are") active (their posterior mean varies by more than 0.01);"
+    + " \(advice)"
 }
 
 /// `1 rank` or `4 ranks`.

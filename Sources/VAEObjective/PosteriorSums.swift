@@ -34,10 +34,14 @@ public struct PosteriorSums: Sendable, Equatable {
   public var activeUnitCount: Int { variances.count { $0 > 0.01 } }
 
   /// Whether the decoder has learned to do without z: no unit is active, or less than half a nat is
-  /// told through all of them.
+  /// told through all of them. Fewer than ``fewestToJudge`` examples may be alike, and tell nothing.
   public var isCollapsed: Bool {
-    activeUnitCount == 0 || meanDivergences.reduce(0, +) < 0.5
+    exampleCount >= Self.fewestToJudge
+      && (activeUnitCount == 0 || meanDivergences.reduce(0, +) < 0.5)
   }
+
+  /// The examples that a verdict takes.
+  public static var fewestToJudge: Int { 50 }
 
   /// Adds the examples of another part.
   public static func += (sum: inout PosteriorSums, part: PosteriorSums) {

@@ -168,6 +168,23 @@ import Testing
     #expect(Self.sentences(hopeless).count == 1)
   }
 
+  @Test func aCheckpointThatIsNoHelpIsPassedOver() throws {
+    // Steps go wrong long before numbers end, so that the newest checkpoints are finite and hopeless.
+    let folder = try TemporaryFolder()
+    let outcome = try Launch.alone(
+      "vae-dist",
+      [
+        "train", "--run", "r", "--hidden", "16", "--latent", "4", "--threads", "1", "--epochs", "3",
+        "--likelihood", "poisson", "--optimizer", "sgd", "--learning-rate", "0.02", "--on-nan",
+        "rollback", "--checkpoint-every-steps", "1", "--keep", "50", "--seed", "1",
+      ], in: folder.path)
+    let targets = outcome.errors.split(separator: "\n").compactMap { line in
+      line.firstMatch(of: /going back to step (\d+) with/).flatMap { Int($0.1) }
+    }
+    #expect(targets.count > 2, "\(outcome.errors)")
+    #expect(zip(targets, targets.dropFirst()).allSatisfy { $0 > $1 }, "\(targets)")
+  }
+
   @Test func theLayerAndTheExamplesThatAreNoNumbersAreNamed() throws {
     let folder = try TemporaryFolder()
     var rows = [[Float]](repeating: [0.25, 0.5], count: 60)

@@ -17,7 +17,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Activation.allCases.filter(\.needsInputs)) func separateForward(
+  @Test(arguments: Activation.allCases) func separateForward(
     _ activation: Activation
   ) {
     let outputs = FloatBuffer.poisoned(Self.inputs.count)
@@ -29,6 +29,11 @@ import Testing
       let expected = reference.value(Double(Float(a)))
       #expect(abs(Double(h) - expected) <= 1e-6 * max(1, abs(expected)), "f(\(a))")
     }
+    // In place.
+    let values = FloatBuffer(Self.inputs)
+    let row = values.matrix(rows: 1, columns: Self.inputs.count)
+    activation.apply(to: row, into: row)
+    #expect(values.values == outputs.values)
   }
 
   @Test(arguments: Activation.allCases) func backwardMultipliesByTheDerivative(

@@ -15,15 +15,16 @@ import Testing
         FloatBuffer([Double](repeating: value, count: 37))
       }
       let adam = AdamUpdate(gradientScale: 1, learningRate: 0.1, step: 1)
-      // The square of 10³⁸ is infinite, and the step 0: a large gradient alone is not an error.
+      // The square of 10³⁸ is infinite, and so every later step would be 0.
+      let isSmall = isFine && (bad ?? 0) < 1e19
       #expect(
         adam.apply(
           to: buffer(1), 0..<37, gradient: gradient.base, firstMoment: buffer(0),
-          secondMoment: buffer(0)) == isFine)
+          secondMoment: buffer(0)) == isSmall)
       #expect(
         adagradUpdate(
           0..<37, parameters: buffer(1), gradient: gradient.base, squaredSum: buffer(0),
-          gradientScale: 1, learningRate: 0.1, weightDecay: 0) == isFine)
+          gradientScale: 1, learningRate: 0.1, weightDecay: 0) == isSmall)
       #expect(
         momentumUpdate(
           0..<37, parameters: buffer(1), gradient: gradient.base, velocity: buffer(0),

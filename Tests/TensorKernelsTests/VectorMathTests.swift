@@ -48,6 +48,12 @@ import VectorMathProbe
     #expect(worst.ulps < 2, "\(worst)")
   }
 
+  @Test(arguments: [Float(1), -1]) func hyperbolicTangent(sign: Float) {
+    let worst = Self.largestError(
+      from: 1e-30, to: 60, sign: sign, of: vd_probe_tanh, against: tanh)
+    #expect(worst.ulps < 3, "\(worst)")
+  }
+
   @Test(arguments: [(Float(1), Float(1e30)), (-1, 0.99)])
   func logarithmOfOnePlusAnything(sign: Float, high: Float) {
     let worst = Self.largestError(

@@ -9,6 +9,7 @@ package final class ModelHarness {
   package let gradient: FloatBuffer
 
   package init(_ configuration: ModelConfiguration, capacity: Int) {
+    MatrixProduct.useCallingThreadOnly()
     model = VariationalAutoencoder(configuration, capacity: capacity)
     parameters = FloatBuffer(count: model.layout.bufferCount)
     gradient = FloatBuffer(count: model.layout.bufferCount)

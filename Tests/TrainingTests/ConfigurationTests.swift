@@ -32,7 +32,42 @@ import VAEObjective
     ("--weight-decay is -1; it must be 0 or more", { $0.weightDecay = -1 }),
     ("--clip-gradient-norm is 0; it must be above 0", { $0.clipGradientNorm = 0 }),
     ("--scale is -255; it must be above 0", { $0.scale = -255 }),
-    ("--beta is -1; it must be 0 or more", { $0.beta = -1 }),
+    ("--beta is -1; it must be from 0 to 1e9", { $0.beta = -1 }),
+    ("--free-bits is 1e+308; it must be from 0 to 1e9", { $0.freeBits = 1e308 }),
+    ("--kl-capacity is 1e+308; it must be from 0 to 1e9", { $0.klCapacity = 1e308 }),
+    (
+      "--observation-scale-value is 0.01; it must be left out where the decoder gives the scale, or there is none",
+      { ($0.likelihood, $0.observationScaleValue) = (.gaussian, 0.01) }
+    ),
+    (
+      "--observation-scale-floor is 5; it must be left out where no scale is learned",
+      {
+        ($0.likelihood, $0.observationScale, $0.observationScaleFloor) = (.gaussian, .fixed, 5)
+      }
+    ),
+    (
+      "--binarize is dynamic; it must be none with --likelihood discretized-logistic",
+      { ($0.likelihood, $0.binarize) = (.discretizedLogistic, .dynamic) }
+    ),
+    (
+      "--encoder is dense 3; it must be given with --decoder", { $0.encoder = "dense 3" }
+    ),
+    (
+      "--image is 3xx; it must be the extents of an example: 28x28x1",
+      { ($0.network, $0.image) = (.conv, "3xx") }
+    ),
+    (
+      "--image is 8x8x1; it must be left out with --network mlp, which sees values alone",
+      { $0.image = "8x8x1" }
+    ),
+    (
+      "--hidden is 400; it must be left out with --network conv",
+      { ($0.network, $0.hidden) = (.conv, [400]) }
+    ),
+    (
+      "layer 'conv 32' needs the pixels along its window: kernel 4",
+      { ($0.encoder, $0.decoder) = ("conv 32", "dense 3") }
+    ),
     (
       "--kl-cycles is 2; it must be 0 with --kl-warmup-steps 5",
       { ($0.klCycles, $0.klWarmupSteps) = (2, 5) }

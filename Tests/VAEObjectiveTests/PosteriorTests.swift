@@ -47,9 +47,17 @@ import VAEObjective
     sums.means = [0, 0, 10]
     sums.squares = [2 * 0.0121, 2 * 0.0081, 50]
     #expect(sums.activeUnitCount == 1)
-    sums.divergences = [2, 0.5, 0]
-    #expect(!sums.isCollapsed)
     sums.divergences = [0.5, 0.25, 0]
+    #expect(!sums.isCollapsed, "Two examples tell nothing")
+    sums.exampleCount = 100
+    sums.means = [0, 0, 500]
+    sums.squares = [100 * 0.0121, 100 * 0.0081, 2500]
+    sums.divergences = [100, 25, 0]
+    #expect(!sums.isCollapsed)
+    sums.divergences = [25, 12.5, 0]
+    #expect(sums.isCollapsed)
+    (sums.means, sums.squares) = ([0, 0, 500], [0, 0, 2500])
+    sums.divergences = [100, 25, 0]
     #expect(sums.isCollapsed)
   }
 

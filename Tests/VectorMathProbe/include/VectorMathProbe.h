@@ -8,6 +8,7 @@
 void vd_probe_exp(size_t count, const float *inputs, float *outputs);
 void vd_probe_log1p_unit(size_t count, const float *inputs, float *outputs);
 void vd_probe_log(size_t count, const float *inputs, float *outputs);
+void vd_probe_tanh(size_t count, const float *inputs, float *outputs);
 void vd_probe_log1p(size_t count, const float *inputs, float *outputs);
 
 #endif
