@@ -82,7 +82,11 @@ let package = Package(
         "Training", "VAEObjective", "DataLoading", "Checkpointing", "Collectives",
         argumentParser, yams,
       ],
-      exclude: ["README.md"], swiftSettings: swiftSettings),
+      exclude: ["README.md"],
+      resources: [
+        .embedInCode("Presets/aevb-fig2.csv"), .embedInCode("Presets/aevb-fig2-mnist.yaml"),
+        .embedInCode("Presets/aevb-fig2-frey-face.yaml"), .embedInCode("Presets/iwae-table1.yaml"),
+      ], swiftSettings: swiftSettings),
 
     // MARK: Tests
     .target(

@@ -13,6 +13,8 @@ public struct EvaluationReport: Codable, Sendable {
   public let checkpoint: String
   /// Updates done when it was written.
   public let step: Int
+  /// Training examples seen when it was written, repetitions counted.
+  public let examplesSeen: Int
   /// What `--data` named.
   public let data: String
   /// `train` or `test`; `all` where other data were scored whole.
@@ -49,6 +51,7 @@ public struct EvaluationReport: Codable, Sendable {
   enum CodingKeys: String, CodingKey {
     case checkpoint
     case step
+    case examplesSeen = "examples_seen"
     case data
     case split
     case examples
@@ -123,6 +126,7 @@ public struct EvaluationReport: Codable, Sendable {
     let figures = try evaluator.elbo(replica)
     checkpoint = saved.file.path
     step = saved.progress.step
+    examplesSeen = saved.progress.examplesSeen
     data = configuration.data
     self.split = prepared.hasSplit ? split.rawValue : "all"
     examples = figures.exampleCount

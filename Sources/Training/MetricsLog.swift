@@ -58,6 +58,16 @@ public struct MetricsEvent: Codable, Sendable, Equatable {
     case checkpoint
   }
 
+  /// The events of a file, in order; none if there is no such file. Lines that are something else are
+  /// passed over.
+  public static func all(in path: String) -> [MetricsEvent] {
+    guard let data = try? Data(contentsOf: URL(filePath: path)) else { return [] }
+    let decoder = JSONDecoder()
+    return data.split(separator: UInt8(ascii: "\n")).compactMap {
+      try? decoder.decode(MetricsEvent.self, from: Data($0))
+    }
+  }
+
   /// The line, without its end.
   var line: String {
     let encoder = JSONEncoder()

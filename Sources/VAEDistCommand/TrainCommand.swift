@@ -30,104 +30,15 @@ struct TrainCommand: RankCommand {
     try ranks.requireEqual([
       ("--run", options.run.run ?? "default"), ("--resume", "\(options.run.resume)"),
     ])
-    let named = options.run.run.map { RunFolder(path: $0) }
-    let isResuming = try named.map { try begin($0, ranks) } ?? false
-    let saved =
-      try isResuming ? named.flatMap { try Self.newestCheckpoint($0, ranks, reporter) } : nil
-
-    // The settings of the run that goes on, then the configuration file's, then the flags.
-    var configuration = try ranks.onEveryRank {
-      let before = try saved?.configuration.flagsToGoOn ?? Self.flags(of: isResuming ? named : nil)
-      let settings = try TrainOptions.parse(Self.join(before, given)).configuration
-      try settings.validate(worldSize: communicator.worldSize)
-      return settings
-    }
-    try ranks.requireEqual(
-      configuration.settings.filter { $0.name != "threads" }.map { ("--\($0.name)", $0.value) })
-
-    let data = try PreparedData(configuration, agreement: ranks)
-    // What was resolved belongs to the run: it goes on, and repeats, from any folder.
-    configuration.scale = Double(data.scale)
-    configuration = configuration.resolved(for: data)
-    configuration.data = Self.absolute(configuration.data)
-    configuration.testData = configuration.testData.map(Self.absolute)
-    // Asked on every rank, since --threads may be given on some only.
-    let share = try Processors.defaultThreadCount(communicator)
-    let threadCount = configuration.threads ?? share
-    try ranks.onEveryRank {
-      try Trainer.requireMemory(
-        configuration, data: data, worldSize: communicator.worldSize, threadCount: threadCount)
-    }
-    let folder = try named ?? Self.makeFolder(for: configuration, ranks)
-    let trainer = try Trainer(
-      configuration, data: data, threadCount: threadCount, folder: folder, agreement: ranks,
-      observer: reporter)
-    try trainer.run(
-      isResuming: isResuming, from: saved,
-      configurationText: try ConfigurationFile.text(configuration))
-  }
-
-  // A file or folder by its full path; a known name as it is.
-  private static func absolute(_ data: String) -> String {
-    DurableFile.exists(data) ? URL(filePath: data).standardizedFileURL.path : data
+    let session = TrainingSession(ranks: ranks, reporter: reporter)
+    _ = try session.run(
+      flags: given, folder: options.run.run.map { RunFolder(path: $0) }, resume: options.run.resume)
   }
 
   // The configuration file's settings and then the command line's own, as flags.
   private static func flags(of options: TrainOptions) throws -> [String] {
     let file = try options.run.config.map { try ConfigurationFile(path: $0).flags } ?? []
     let own = CommandLine.arguments.dropFirst().drop { $0 != "train" }.dropFirst()
-    return join(file, Array(own))
-  }
-
-  // Of a flag given twice the last one counts. The length of a run has two flags: a later one of
-  // them replaces an earlier other.
-  private static func join(_ earlier: [String], _ later: [String]) -> [String] {
-    func names(_ flag: String) -> Bool {
-      later.contains { $0 == flag || $0.hasPrefix("\(flag)=") }
-    }
-    let setsLength = names("--epochs") || names("--steps")
-    return earlier.filter { flag in
-      !setsLength || !(flag.hasPrefix("--epochs=") || flag.hasPrefix("--steps="))
-    } + later
-  }
-
-  // The settings of a run that had not come to its first checkpoint.
-  private static func flags(of folder: RunFolder?) throws -> [String] {
-    guard let path = folder?.configurationPath, DurableFile.exists(path) else { return [] }
-    return try ConfigurationFile(path: path).flags
-  }
-
-  // A new folder named after the data.
-  private static func makeFolder(
-    for configuration: TrainingConfiguration, _ ranks: Agreement
-  ) throws -> RunFolder {
-    let name = URL(filePath: configuration.data).lastPathComponent
-    let base = "runs/" + (name.split(separator: ".").first.map(String.init) ?? "data")
-    var path = ""
-    try ranks.onRoot { path = try RunFolder.makeNextFree(base).path }
-    return RunFolder(path: try ranks.communicator.broadcast(path))
-  }
-
-  // Whether there is a run to go on with; it is an error if there is one and nobody asked.
-  private func begin(_ folder: RunFolder, _ ranks: Agreement) throws -> Bool {
-    let communicator = ranks.communicator
-    let holdsRun = try communicator.broadcast(folder.holdsRun ? "yes" : "no") == "yes"
-    if holdsRun && !options.run.resume {
-      try ranks.onEveryRank { throw TrainingError.runExists(path: folder.path) }
-    }
-    return holdsRun
-  }
-
-  // The root chooses; the others open the same file. Nil if the run had not come to its first.
-  private static func newestCheckpoint(
-    _ folder: RunFolder, _ ranks: Agreement, _ reporter: TerminalReporter?
-  ) throws -> SavedModel? {
-    var path = ""
-    try ranks.onRoot {
-      if folder.checkpoints.steps.isEmpty { return }
-      path = try SavedModel(path: folder.path) { reporter?.didSkip($0) }.file.path
-    }
-    path = try ranks.communicator.broadcast(path)
-    return path.isEmpty ? nil : try ranks.onEveryRank { try SavedModel(path: path) }
+    return TrainingSession.join(file, Array(own))
   }
 }

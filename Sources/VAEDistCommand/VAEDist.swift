@@ -25,6 +25,7 @@ struct VAEDist: ParsableCommand {
     version: SavedModel.version,
     subcommands: [
       TrainCommand.self, EvaluateCommand.self, InspectCommand.self, BenchmarkCommand.self,
+      ReproduceCommand.self,
     ])
 
   static func main() {

@@ -33,8 +33,10 @@ public struct PosteriorSums: Sendable, Equatable {
   /// section 5.1).
   public var activeUnitCount: Int { variances.count { $0 > 0.01 } }
 
-  /// Whether the decoder has learned to do without z: no unit is active, or less than half a nat is
-  /// told through all of them. Fewer than ``fewestToJudge`` examples may be alike, and tell nothing.
+  /// Whether the decoder has learned to do without z.
+  ///
+  /// No unit is active, or less than half a nat is told through all of them. Fewer than
+  /// ``fewestToJudge`` examples may be alike, and tell nothing.
   public var isCollapsed: Bool {
     exampleCount >= Self.fewestToJudge
       && (activeUnitCount == 0 || meanDivergences.reduce(0, +) < 0.5)

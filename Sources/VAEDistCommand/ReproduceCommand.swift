@@ -1,0 +1,161 @@
+import ArgumentParser
+import Checkpointing
+import Collectives
+import DataLoading
+import Foundation
+import Training
+
+struct ReproduceCommand: RankCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "reproduce",
+    abstract: "Run a published experiment, and set its figures beside ours.",
+    discussion: """
+      aevb-fig2 (Kingma & Welling 2014, Figure 2): lower bounds on MNIST with 3, 5, 10, 20 and 200 latents \
+      and on Frey Face with 2, 5, 10 and 20, drawn in figure.svg. At scale 1 each run sees 10^8 examples.
+      iwae-table1 (Burda et al. 2016, Table 1): log-likelihoods of a VAE (k = 1, 5, 50) and an IWAE \
+      (k = 5, 50) on MNIST. At scale 1 each run has 3,280 epochs.
+
+      A command that was stopped goes on where it was. Runs under mpirun too.
+      """)
+
+  @Argument(help: "aevb-fig2 or iwae-table1.")
+  var experiment: Experiment
+
+  @Option(help: "MNIST: a folder with its four files.")
+  var mnist: String?
+
+  @Option(help: "Frey Face: an array of 28x20 images.")
+  var freyFace: String?
+
+  @Option(parsing: .unconditional, help: "The part of each run's length that is trained.")
+  var scale = 1.0
+
+  @Option(
+    help: ArgumentHelp(
+      "Some runs only: mnist-20,frey-face-10 or vae-1,iwae-5. (default: all)", valueName: "names"))
+  var only: String?
+
+  @Option(help: "The folder for results. (default: runs/<experiment>)")
+  var run: String?
+
+  @Option(
+    parsing: .unconditional,
+    help: "Draws per example of the log-likelihoods of iwae-table1.")
+  var importanceSamples = 5000
+
+  @Option(parsing: .unconditional, help: "Threads of each rank. (default: its share of the cores)")
+  var threads: Int?
+
+  func validate() throws {
+    if !(scale > 0 && scale <= 1) {
+      throw ValidationError("--scale is \(scale); it must be above 0 and at most 1")
+    }
+    if importanceSamples < 1 || importanceSamples >= 1 << 24 {
+      throw ValidationError(
+        "--importance-samples is \(importanceSamples); it must be from 1 to 16777215")
+    }
+    let names = experiment.runs.map(\.name)
+    for name in chosenNames ?? [] where !names.contains(name) {
+      throw ValidationError(
+        "--only names '\(name)'; the runs of \(experiment.rawValue) are \(names.joined(separator: ", "))"
+      )
+    }
+    if chosenRuns.isEmpty {
+      let flags = Set(experiment.runs.map { "--\($0.data.rawValue)" }).sorted()
+      throw ValidationError(
+        "no run has its data; give \(flags.joined(separator: " or ")) with where they are")
+    }
+  }
+
+  private var chosenNames: [String]? {
+    only?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+  }
+
+  private func location(of data: Experiment.DataName) -> String? {
+    data == .mnist ? mnist : freyFace
+  }
+
+  // Runs that are asked for and whose data are there.
+  private var chosenRuns: [Experiment.Run] {
+    experiment.runs.filter { run in
+      location(of: run.data) != nil && chosenNames?.contains(run.name) ?? true
+    }
+  }
+
+  mutating func run(on ranks: Agreement) throws {
+    let communicator = ranks.communicator
+    let reporter =
+      communicator.isRoot ? TerminalReporter(isLaunched: communicator is MPICommunicator) : nil
+    let root = run ?? "runs/\(experiment.rawValue)"
+    try ranks.requireEqual([
+      ("the experiment", experiment.rawValue), ("--run", root), ("--scale", "\(scale)"),
+      ("--only", only ?? "default"), ("--mnist", mnist ?? "none"),
+      ("--frey-face", freyFace ?? "none"),
+      ("--importance-samples", "\(importanceSamples)"),
+    ])
+    var results: [Reproduction.Result] = []
+    for run in chosenRuns {
+      let result = try reproduce(run, in: "\(root)/\(run.name)", ranks, reporter)
+      results.append(result)
+      // After every run, so that something is there to look at.
+      let reproduction = Reproduction(experiment: experiment, scale: scale, results: results)
+      try ranks.onRoot {
+        try DurableFile.replace("\(root)/results.json", with: try jsonText(reproduction) + "\n")
+        if experiment == .aevbFigure2 {
+          try DurableFile.replace("\(root)/figure.svg", with: reproduction.figure)
+        }
+      }
+    }
+    let reproduction = Reproduction(experiment: experiment, scale: scale, results: results)
+    if communicator.isRoot {
+      say(reproduction.table)
+      say(
+        "Written: \(root)/results.json"
+          + (experiment == .aevbFigure2 ? " and \(root)/figure.svg" : ""))
+    }
+  }
+
+  private func reproduce(
+    _ run: Experiment.Run, in folder: String, _ ranks: Agreement, _ reporter: TerminalReporter?
+  ) throws -> Reproduction.Result {
+    let flags = try ranks.onEveryRank {
+      var flags = try ConfigurationFile(text: run.preset, path: "the preset of \(run.name)").flags
+      flags += run.flags
+      flags += ["--data=\(location(of: run.data) ?? "")", run.length(scale)]
+      if let threads { flags.append("--threads=\(threads)") }
+      return flags
+    }
+    if ranks.communicator.isRoot { say("\n\(run.name): \(expectation(run))") }
+    let finished = try TrainingSession(ranks: ranks, reporter: reporter).run(
+      flags: flags, folder: RunFolder(path: folder), resume: true)
+    if experiment == .aevbFigure2 {
+      let events = MetricsEvent.all(in: finished.metricsPath)
+      return Reproduction.Result(run, curves: events)
+    }
+    var path = ""
+    try ranks.onRoot {
+      path = try SavedModel(path: finished.path) { TerminalReporter.tell(skipped: $0) }.file.path
+    }
+    path = try ranks.communicator.broadcast(path)
+    let saved = try ranks.onEveryRank { try SavedModel(path: path) }
+    let share = try Processors.defaultThreadCount(ranks.communicator)
+    let report = try EvaluationReport(
+      saved, dataName: nil, scale: nil, split: .test, importanceSamples: importanceSamples,
+      threadCount: threads ?? share, agreement: ranks)
+    return Reproduction.Result(run, report: report)
+  }
+
+  // How far the run should get.
+  private func expectation(_ run: Experiment.Run) -> String {
+    if let published = run.published {
+      return "at full length the paper's negative log-likelihood is \(published.nats) nats"
+        + (scale < 1 ? "; a shorter run ends above it" : "")
+    }
+    let examples = (1e8 * scale).rounded()
+    let text = grouped(Int(examples))
+    guard let nats = BoundCurve.published["\(run.curve) test"]?.nats(at: examples) else {
+      return "\(text) examples; the paper's curve begins at 1,000,000"
+    }
+    return "at \(text) examples the paper's test bound is \(String(format: "%.1f", nats)) nats"
+  }
+}

@@ -1,0 +1,106 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `vae-dist reproduce`, with the digits in the place of MNIST and at a tiny scale.
+@Suite(.serialized) struct ReproduceCommandTests {
+  struct Results: Decodable {
+    struct Run: Decodable {
+      let run: String
+      let examples_seen: Int
+      let test_bound: Double?
+      let paper_test_bound: Double?
+      let negative_log_likelihood: Double?
+      let paper_negative_log_likelihood: Double?
+      let standard_error: Double?
+      let active_units: Int?
+    }
+    let experiment: String
+    let scale: Double
+    let results: [Run]
+  }
+
+  static func results(_ folder: String) throws -> Results {
+    try JSONDecoder().decode(
+      Results.self, from: Data(contentsOf: URL(filePath: "\(folder)/results.json")))
+  }
+
+  @Test func curvesAreDrawnBesideThePapers() throws {
+    let folder = try TemporaryFolder()
+    let run = folder.path("fig2")
+    let flags = [
+      "reproduce", "aevb-fig2", "--mnist", "digits", "--only", "mnist-3, mnist-20", "--scale",
+      "0.0001", "--run", run,
+    ]
+    let outcome = try Launch.alone("vae-dist", flags)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let results = try Self.results(run)
+    #expect(results.experiment == "aevb-fig2" && results.scale == 0.0001)
+    #expect(results.results.map(\.run) == ["mnist-3", "mnist-20"])
+    for result in results.results {
+      // 100 steps of batches of 100, the last of each of 1,617 examples shorter.
+      #expect((9000...10_000).contains(result.examples_seen))
+      #expect(result.test_bound?.isFinite == true)
+      #expect(result.paper_test_bound == nil, "The paper's curves begin at a million")
+      #expect(outcome.output.contains("\(result.run): "))
+    }
+    #expect(outcome.output.contains("test: paper"))
+    let figure = try String(contentsOfFile: "\(run)/figure.svg", encoding: .utf8)
+    #expect(figure.hasPrefix("<svg ") && figure.hasSuffix("</svg>\n"))
+    #expect(figure.components(separatedBy: "<polyline").count == 1 + 2 * 4)
+    #expect(figure.contains("MNIST, 20 latents"))
+    // What is done is not done again.
+    let metrics = try Data(contentsOf: URL(filePath: "\(run)/mnist-3/metrics.jsonl"))
+    let again = try Launch.alone("vae-dist", flags)
+    #expect(again.status == 0 && again.output.contains("is complete at step 100"))
+    #expect(try Data(contentsOf: URL(filePath: "\(run)/mnist-3/metrics.jsonl")) == metrics)
+    #expect(try Self.results(run).results.map(\.test_bound) == results.results.map(\.test_bound))
+  }
+
+  @Test func logLikelihoodsStandBesideThePapers() throws {
+    let folder = try TemporaryFolder()
+    let outcome = try Launch.ranks(
+      2, "vae-dist",
+      [
+        "reproduce", "iwae-table1", "--mnist", "digits", "--only", "vae-1,iwae-5", "--scale",
+        "0.0006", "--importance-samples", "20", "--run", folder.path("table"), "--threads", "1",
+      ])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let results = try Self.results(folder.path("table")).results
+    #expect(results.map(\.paper_negative_log_likelihood) == [86.76, 85.54])
+    for result in results {
+      #expect(result.examples_seen == 2 * 1617)
+      #expect(try #require(result.negative_log_likelihood) > 0)
+      #expect(try #require(result.standard_error) > 0)
+      #expect(result.active_units != nil)
+    }
+    #expect(outcome.output.contains("NLL: paper"))
+  }
+
+  @Test(arguments: [
+    (["aevb-fig2"], "no run has its data; give --frey-face or --mnist"),
+    (["aevb-fig2", "--mnist", "digits", "--scale", "0"], "--scale is 0.0; it must be above 0"),
+    (["aevb-fig2", "--mnist", "digits", "--scale", "nan"], "--scale is nan; it must be above 0"),
+    (["aevb-fig2", "--mnist", "digits", "--only", "mnist-4"], "--only names 'mnist-4'; the runs"),
+    (["aevb-fig2", "--mnist", "digits", "--only", "frey-face-2"], "no run has its data"),
+    (
+      ["iwae-table1", "--mnist", "digits", "--importance-samples", "0"], "--importance-samples is 0"
+    ),
+    (["aevb-fig3"], "aevb-fig3"),
+  ]) func wrongUseIsNamed(_ arguments: [String], sentence: String) throws {
+    let outcome = try Launch.alone("vae-dist", ["reproduce"] + arguments)
+    #expect(outcome.status == 64)
+    #expect(outcome.errors.contains(sentence), "\(outcome.errors)")
+  }
+
+  @Test(arguments: ["aevb-fig2-mnist", "aevb-fig2-frey-face", "iwae-table1"])
+  func presetsAreConfigurationFiles(_ name: String) throws {
+    let folder = try TemporaryFolder()
+    let preset = URL(filePath: #filePath).deletingLastPathComponent()
+      .appending(path: "../../Sources/VAEDistCommand/Presets/\(name).yaml").path
+    let outcome = try Launch.alone(
+      "vae-dist",
+      ["train", "--config", preset, "--steps", "3", "--run", folder.path("run")])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+  }
+}
