@@ -58,8 +58,9 @@ public struct MetricsEvent: Codable, Sendable, Equatable {
     case checkpoint
   }
 
-  /// The events of a file, in order; none if there is no such file. Lines that are something else are
-  /// passed over.
+  /// The events of a file, in order.
+  ///
+  /// None if there is no such file; lines that are something else are passed over.
   public static func all(in path: String) -> [MetricsEvent] {
     guard let data = try? Data(contentsOf: URL(filePath: path)) else { return [] }
     let decoder = JSONDecoder()

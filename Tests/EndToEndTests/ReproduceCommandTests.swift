@@ -7,13 +7,13 @@ import Testing
   struct Results: Decodable {
     struct Run: Decodable {
       let run: String
-      let examples_seen: Int
-      let test_bound: Double?
-      let paper_test_bound: Double?
-      let negative_log_likelihood: Double?
-      let paper_negative_log_likelihood: Double?
-      let standard_error: Double?
-      let active_units: Int?
+      let examplesSeen: Int
+      let testBound: Double?
+      let paperTestBound: Double?
+      let negativeLogLikelihood: Double?
+      let paperNegativeLogLikelihood: Double?
+      let standardError: Double?
+      let activeUnits: Int?
     }
     let experiment: String
     let scale: Double
@@ -21,7 +21,9 @@ import Testing
   }
 
   static func results(_ folder: String) throws -> Results {
-    try JSONDecoder().decode(
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return try decoder.decode(
       Results.self, from: Data(contentsOf: URL(filePath: "\(folder)/results.json")))
   }
 
@@ -39,9 +41,9 @@ import Testing
     #expect(results.results.map(\.run) == ["mnist-3", "mnist-20"])
     for result in results.results {
       // 100 steps of batches of 100, the last of each of 1,617 examples shorter.
-      #expect((9000...10_000).contains(result.examples_seen))
-      #expect(result.test_bound?.isFinite == true)
-      #expect(result.paper_test_bound == nil, "The paper's curves begin at a million")
+      #expect((9000...10_000).contains(result.examplesSeen))
+      #expect(result.testBound?.isFinite == true)
+      #expect(result.paperTestBound == nil, "The paper's curves begin at a million")
       #expect(outcome.output.contains("\(result.run): "))
     }
     #expect(outcome.output.contains("test: paper"))
@@ -54,7 +56,7 @@ import Testing
     let again = try Launch.alone("vae-dist", flags)
     #expect(again.status == 0 && again.output.contains("is complete at step 100"))
     #expect(try Data(contentsOf: URL(filePath: "\(run)/mnist-3/metrics.jsonl")) == metrics)
-    #expect(try Self.results(run).results.map(\.test_bound) == results.results.map(\.test_bound))
+    #expect(try Self.results(run).results.map(\.testBound) == results.results.map(\.testBound))
   }
 
   @Test func logLikelihoodsStandBesideThePapers() throws {
@@ -67,12 +69,12 @@ import Testing
       ])
     #expect(outcome.status == 0, "\(outcome.errors)")
     let results = try Self.results(folder.path("table")).results
-    #expect(results.map(\.paper_negative_log_likelihood) == [86.76, 85.54])
+    #expect(results.map(\.paperNegativeLogLikelihood) == [86.76, 85.54])
     for result in results {
-      #expect(result.examples_seen == 2 * 1617)
-      #expect(try #require(result.negative_log_likelihood) > 0)
-      #expect(try #require(result.standard_error) > 0)
-      #expect(result.active_units != nil)
+      #expect(result.examplesSeen == 2 * 1617)
+      #expect(try #require(result.negativeLogLikelihood) > 0)
+      #expect(try #require(result.standardError) > 0)
+      #expect(result.activeUnits != nil)
     }
     #expect(outcome.output.contains("NLL: paper"))
   }
