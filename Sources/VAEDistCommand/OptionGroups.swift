@@ -93,7 +93,7 @@ struct ModelOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Its decoder: 'dense 7x7x32, transposed-conv kernel 4 stride 4'", valueName: "layers"))
+      "Its decoder: 'dense 14x14x8, transposed-conv kernel 4 stride 2'", valueName: "layers"))
   var decoder: String?
 
   @Option(
