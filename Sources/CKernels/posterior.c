@@ -72,16 +72,16 @@ void vd_kernel_reparameterize_backward(size_t rows, size_t latents, size_t draws
 }
 
 // −log w = −log p(x|z) − log p(z) + log q(z|x), of which `latent_gradient` brings c g, g = ∂/∂z of the
-// first part. Along the path z(m, v), with σ = e^(v/2):
-//   whole:  ∂/∂m = Σ c (g + z),               ∂/∂v = ½ σ Σ c (g + z) ε − ½ Σ c
-//   path alone, log q's own parameters held:  h = g + β (z − ε / σ);
+// first part, and s is that of the second. Along the path z(m, v), with σ = e^(v/2):
+//   whole:  ∂/∂m = Σ c (g + s),               ∂/∂v = ½ σ Σ c (g + s) ε − ½ Σ c
+//   path alone, log q's own parameters held:  h = g + β (s − ε / σ);
 //           ∂/∂m = Σ c h,                     ∂/∂v = ½ σ Σ c h ε
 // and with c² in place of c for the doubly reparameterized one.
 VD_DISPATCHED
 void vd_kernel_draw_gradient(size_t rows, size_t latents, size_t draws,
                              enum vd_kernel_estimator estimator, float beta,
                              const float *posterior, const float *noise,
-                             const float *latent_values, const float *latent_gradient,
+                             const float *prior_scores, const float *latent_gradient,
                              const float *weights, float *restrict posterior_gradient) {
   float is_path = estimator == VD_KERNEL_WHOLE ? 0.0f : beta;
   for (size_t b = 0; b < rows; b++) {
@@ -95,13 +95,13 @@ void vd_kernel_draw_gradient(size_t rows, size_t latents, size_t draws,
     }
     for (size_t l = b * draws; l < (b + 1) * draws; l++) {
       const float *g = latent_gradient + l * latents;
-      const float *z = latent_values + l * latents;
+      const float *s = prior_scores + l * latents;
       const float *eps = noise + l * latents;
       float c = weights[l], again = estimator == VD_KERNEL_DOUBLY ? c : 1.0f;
       total += c;
       for (size_t j = 0; j < latents; j++) {
-        float score = is_path * eps[j] * vd_exp(-0.5f * log_variance[j]);
-        float h = again * (g[j] + c * (beta * z[j] - score));
+        float held = is_path * eps[j] * vd_exp(-0.5f * log_variance[j]);
+        float h = again * (g[j] + c * (beta * s[j] - held));
         mean_gradient[j] += h;
         variance_gradient[j] += h * eps[j];
       }

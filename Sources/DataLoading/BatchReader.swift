@@ -20,6 +20,9 @@ public final class BatchReader {
   private let team: WorkerTeam
   private let values: FloatBuffer
   private let uniforms: FloatBuffer?
+  private let classes: UnsafeMutableBufferPointer<UInt32>?
+  /// The most examples of one batch.
+  public let capacity: Int
 
   /// - Parameters:
   ///   - examples: The examples.
@@ -35,9 +38,16 @@ public final class BatchReader {
     self.team = team
     self.binarization = binarization
     self.seed = seed
+    self.capacity = capacity
+    classes = examples.hasLabels ? .allocate(capacity: capacity) : nil
+    classes?.initialize(repeating: 0)
     values = FloatBuffer(count: capacity * examples.width)
     uniforms =
       binarization == .none ? nil : FloatBuffer(count: capacity * examples.width)
+  }
+
+  deinit {
+    classes?.deallocate()
   }
 
   /// Reads examples; the view is valid until the next call.
@@ -59,6 +69,18 @@ public final class BatchReader {
       }
     }
     return batch
+  }
+
+  /// Reads the classes of examples, where they are known; the view is valid until the next call.
+  ///
+  /// - Shape: `[indices.count]`.
+  public func readLabels(
+    _ indices: UnsafeBufferPointer<UInt32>
+  ) -> UnsafeBufferPointer<UInt32>? {
+    guard let classes else { return nil }
+    let own = UnsafeMutableBufferPointer(rebasing: classes[..<indices.count])
+    examples.readLabels(indices, into: own)
+    return UnsafeBufferPointer(own)
   }
 
   // Epochs count from 0 upward, the two evaluations from the top downward.

@@ -38,6 +38,14 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case differentWidths(train: [Int], test: [Int])
   /// Examples that do not fit a model.
   case otherWidth(path: String, width: Int, expected: Int)
+  /// Data that lie without labels.
+  case noLabels(data: String, flag: String)
+  /// As many labels as examples are needed.
+  case otherLabelCount(path: String, shape: [Int], exampleCount: Int)
+  /// Something else than the number of a class.
+  case notALabel(path: String, example: Int, value: Float)
+  /// A class that there is not.
+  case otherClass(path: String, example: Int, label: UInt32, classes: Int)
   /// More examples than can be numbered.
   case tooManyExamples(path: String, count: Int)
   /// A held-out fraction that leaves one side empty.
@@ -91,6 +99,17 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
     case .otherWidth(let path, let width, let expected):
       "'\(path)' has examples of \(width) values, but the model was trained on examples of"
         + " \(expected)"
+    case .noLabels(let data, let flag):
+      "There are no labels beside '\(data)'; give a file of them with \(flag)"
+    case .otherLabelCount(let path, let shape, let exampleCount):
+      "'\(path)' has the shape \(shape); labels are one number for each of the"
+        + " \(Self.grouped(exampleCount)) examples"
+    case .notALabel(let path, let example, let value):
+      "'\(path)' has \(value) for example \(example); labels are whole numbers from 0 to"
+        + " \(Labels.mostClasses - 1)"
+    case .otherClass(let path, let example, let label, let classes):
+      "'\(path)' has class \(label) for example \(example), but the \(classes) classes are numbered from"
+        + " 0 to \(classes - 1); --classes sets how many there are when a run begins"
     case .tooManyExamples(let path, let count):
       "'\(path)' has \(Self.grouped(count)) examples; at most 4,294,967,295 can be numbered"
     case .emptySplit(let fraction, let count):

@@ -13,6 +13,11 @@ public struct DataSource: Sendable {
   /// What the file's values are divided by unless a person says otherwise; nil means that it
   /// follows from the number format and the range.
   public let knownScale: Float?
+  /// The classes of the training examples, where they were asked for.
+  public private(set) var trainLabels: Labels?
+  /// The classes of the test examples, where they were asked for and there are any.
+  public private(set) var testLabels: Labels?
+  private var labelFiles = LabelRequest(train: nil, test: nil)
 
   /// Names that are known without a path.
   public static let knownNames = ["digits", "fashion-mnist"]
@@ -26,8 +31,11 @@ public struct DataSource: Sendable {
   ///     and perhaps `test.npy`), or one of ``knownNames``. A file or folder of that name in the
   ///     current folder comes first.
   ///   - testPath: A file of test examples, or nil.
+  ///   - labels: What labels to read; nil for none.
   /// - Throws: ``DataError`` with what is wrong.
-  public init(name: String, testPath: String? = nil) throws(DataError) {
+  public init(
+    name: String, testPath: String? = nil, labels: LabelRequest? = nil
+  ) throws(DataError) {
     let given: NumericArray? =
       if let testPath { try NumericArray(opening: testPath) } else { nil }
     let found = try Self.find(name)
@@ -37,12 +45,34 @@ public struct DataSource: Sendable {
     if let test, Array(test.shape[1...]) != Array(train.shape[1...]) {
       throw .differentWidths(train: Array(train.shape[1...]), test: Array(test.shape[1...]))
     }
+    guard let labels else { return }
+    trainLabels = try Self.labels(labels.train ?? found.labelFiles.train, of: train)
+    if trainLabels == nil {
+      trainLabels = try Self.builtInLabels(name, exampleCount: train.exampleCount)
+    }
+    if trainLabels == nil { throw .noLabels(data: name, flag: "--labels") }
+    guard let test else { return }
+    // Test examples from elsewhere have other labels than those that lie beside the data.
+    let beside = testPath == nil ? found.labelFiles.test : nil
+    testLabels = try Self.labels(labels.test ?? beside, of: test)
+    if testLabels == nil { throw .noLabels(data: testPath ?? name, flag: "--test-labels") }
   }
 
-  private init(train: NumericArray, test: NumericArray?, knownScale: Float?) {
+  private static func labels(
+    _ path: String?, of array: NumericArray
+  ) throws(DataError) -> Labels? {
+    guard let path else { return nil }
+    return try Labels(opening: path, exampleCount: array.exampleCount)
+  }
+
+  private init(
+    train: NumericArray, test: NumericArray?, knownScale: Float?,
+    labelFiles: LabelRequest = LabelRequest(train: nil, test: nil)
+  ) {
     self.train = train
     self.test = test
     self.knownScale = knownScale
+    self.labelFiles = labelFiles
   }
 
   private static func find(_ name: String) throws(DataError) -> DataSource {
@@ -72,29 +102,56 @@ public struct DataSource: Sendable {
   ]
   private static let testNames = ["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte", "test.npy"]
 
+  private static let trainLabelNames = [
+    "train-labels-idx1-ubyte", "train-labels.idx1-ubyte", "train_labels.npy",
+  ]
+  private static let testLabelNames = [
+    "t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "test_labels.npy",
+  ]
+
   private static func openFolder(_ folder: String) throws(DataError) -> DataSource {
+    func first(_ names: [String]) -> String? {
+      names.flatMap { [$0, $0 + ".gz"] }
+        .map { folder.hasSuffix("/") ? folder + $0 : "\(folder)/\($0)" }
+        .first { access($0, F_OK) == 0 }
+    }
     func open(_ names: [String]) throws(DataError) -> NumericArray? {
-      for name in names.flatMap({ [$0, $0 + ".gz"] }) {
-        let path = folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
-        if access(path, F_OK) == 0 { return try NumericArray(opening: path) }
-      }
-      return nil
+      guard let path = first(names) else { return nil }
+      return try NumericArray(opening: path)
     }
     guard let train = try open(trainNames) else {
       throw .folderWithoutData(path: folder, expected: trainNames)
     }
-    return DataSource(train: train, test: try open(testNames), knownScale: nil)
+    return DataSource(
+      train: train, test: try open(testNames), knownScale: nil,
+      labelFiles: LabelRequest(train: first(trainLabelNames), test: first(testLabelNames)))
   }
 
   // Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak; CC BY 4.0): 1,797 images of
   // 8×8 with values from 0 to 16, as a deflated IDX file.
   private static func builtInDigits() throws(DataError) -> NumericArray {
-    let deflated = PackageResources.digits_zlib
-    var count = UInt(16 + 1797 * 64)
-    var contents = [UInt8](repeating: 0, count: Int(count))
-    let status = uncompress(&contents, &count, deflated, UInt(deflated.count))
+    try NumericArray(
+      name: "digits", contents: inflate(PackageResources.digits_zlib, count: 16 + 1797 * 64))
+  }
+
+  // What each of them shows, from 0 to 9.
+  private static func builtInLabels(
+    _ name: String, exampleCount: Int
+  ) throws(DataError) -> Labels? {
+    if name != "digits" || access(name, F_OK) == 0 { return nil }
+    return try Labels(
+      NumericArray(
+        name: "digits",
+        contents: inflate(PackageResources.digits_labels_zlib, count: 8 + 1797), isColumn: true),
+      exampleCount: exampleCount)
+  }
+
+  private static func inflate(_ deflated: [UInt8], count: Int) -> [UInt8] {
+    var inflated = UInt(count)
+    var contents = [UInt8](repeating: 0, count: count)
+    let status = uncompress(&contents, &inflated, deflated, UInt(deflated.count))
     precondition(
-      status == Z_OK && Int(count) == contents.count, "The built-in digits are damaged")
-    return try NumericArray(name: "digits", contents: contents)
+      status == Z_OK && Int(inflated) == count, "The built-in digits are damaged")
+    return contents
   }
 }

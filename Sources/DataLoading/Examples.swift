@@ -19,6 +19,7 @@ public struct Examples: Sendable {
   /// What the file's values are divided by.
   public let scale: Float
   private let rows: [UInt32]?
+  private let labels: Labels?
 
   /// All rows of an array, or some.
   ///
@@ -27,7 +28,15 @@ public struct Examples: Sendable {
   ///   - split: Which part of the data it is.
   ///   - rows: The rows that belong to the set, or nil for all.
   ///   - scale: What the file's values are divided by.
-  public init(_ array: NumericArray, split: Split, rows: [UInt32]? = nil, scale: Float) {
+  ///   - labels: The class of each row of the array; nil where they are not asked for.
+  public init(
+    _ array: NumericArray, split: Split, rows: [UInt32]? = nil, scale: Float,
+    labels: Labels? = nil
+  ) {
+    precondition(
+      labels == nil || labels?.values.count == array.exampleCount,
+      "\(labels?.values.count ?? 0) labels do not fit \(array.shape)")
+    self.labels = labels
     self.array = array
     self.split = split
     self.rows = rows
@@ -38,6 +47,8 @@ public struct Examples: Sendable {
   public var count: Int { rows?.count ?? array.exampleCount }
   /// Values of an example.
   public var width: Int { array.width }
+  /// Whether their classes are known.
+  public var hasLabels: Bool { labels != nil }
 
   /// Reads some examples.
   ///
@@ -53,6 +64,18 @@ public struct Examples: Sendable {
     }
   }
 
+  /// Reads the classes of some examples.
+  ///
+  /// - Shape: `classes` is `[indices.count]`.
+  public func readLabels(
+    _ indices: UnsafeBufferPointer<UInt32>, into classes: UnsafeMutableBufferPointer<UInt32>
+  ) {
+    guard let labels else { return }
+    for (position, index) in indices.enumerated() {
+      classes[position] = labels.values[Int(rows?[Int(index)] ?? index)]
+    }
+  }
+
   /// Cuts the rows of an array into training and test examples.
   ///
   /// Which side an example falls on depends on the seed and its number alone; both sides keep the
@@ -63,10 +86,12 @@ public struct Examples: Sendable {
   ///   - testFraction: The part to hold out, between 0 and 1.
   ///   - seed: The run's seed.
   ///   - scale: What the file's values are divided by.
+  ///   - labels: The class of each row; nil where they are not asked for.
   /// - Returns: Both sides.
   /// - Throws: ``DataError/emptySplit(fraction:count:)`` if a side would be empty.
   public static func holdOut(
-    _ array: NumericArray, testFraction: Double, seed: UInt64, scale: Float
+    _ array: NumericArray, testFraction: Double, seed: UInt64, scale: Float,
+    labels: Labels? = nil
   ) throws(DataError) -> (train: Examples, test: Examples) {
     let count = array.exampleCount
     let testCount = Int((Double(count) * testFraction).rounded())
@@ -75,8 +100,10 @@ public struct Examples: Sendable {
     }
     let order = RandomStream(seed: seed, purpose: .heldOutSplit).permutation(of: count)
     return (
-      Examples(array, split: .train, rows: order[testCount...].sorted(), scale: scale),
-      Examples(array, split: .test, rows: order[..<testCount].sorted(), scale: scale)
+      Examples(array, split: .train, rows: order[testCount...].sorted(), scale: scale,
+        labels: labels),
+      Examples(array, split: .test, rows: order[..<testCount].sorted(), scale: scale,
+        labels: labels)
     )
   }
 }

@@ -38,12 +38,23 @@ public struct NumericArray: Sendable {
   ///
   /// - Throws: ``DataError`` with what is wrong.
   init(opening path: String) throws(DataError) {
+    try self.init(opening: path, isColumn: false)
+  }
+
+  /// Opens a file of one value for each example, which may do without a second axis.
+  ///
+  /// - Throws: ``DataError`` with what is wrong.
+  init(columnAt path: String) throws(DataError) {
+    try self.init(opening: path, isColumn: true)
+  }
+
+  private init(opening path: String, isColumn: Bool) throws(DataError) {
     let mapped = try ByteStorage(mapping: path)
     if mapped.bytes.starts(with: [0x1f, 0x8b]) {
-      self = try Self.openGzip(path, mapped)
+      self = try Self.openGzip(path, mapped, isColumn: isColumn)
       return
     }
-    let header = try ArrayHeader(parsing: mapped.bytes, path: path)
+    let header = try Self.header(mapped.bytes, path, isColumn: isColumn)
     let promised = header.dataOffset + header.dataByteCount
     if mapped.bytes.count != promised {
       throw .wrongSize(path: path, actual: mapped.bytes.count, promised: promised)
@@ -62,10 +73,10 @@ public struct NumericArray: Sendable {
   /// Reads the bytes of a file that is part of the program.
   ///
   /// - Throws: ``DataError`` with what is wrong.
-  init(name: String, contents: [UInt8]) throws(DataError) {
+  init(name: String, contents: [UInt8], isColumn: Bool = false) throws(DataError) {
     let storage = ByteStorage(count: contents.count, path: name) { $0.copyBytes(from: contents) }
     try storage.load()
-    let header = try ArrayHeader(parsing: storage.bytes, path: name)
+    let header = try Self.header(storage.bytes, name, isColumn: isColumn)
     try self.init(path: name, header: header, storage: storage, checksum: [])
   }
 
@@ -92,7 +103,7 @@ public struct NumericArray: Sendable {
 
   // A gzipped file: the header now, and later just as much as it promises.
   private static func openGzip(
-    _ path: String, _ mapped: ByteStorage
+    _ path: String, _ mapped: ByteStorage, isColumn: Bool
   ) throws(DataError) -> NumericArray {
     var startCount = 0
     let start = ByteStorage(count: 1 << 16, path: path) { memory throws(DataError) in
@@ -100,8 +111,8 @@ public struct NumericArray: Sendable {
     }
     try start.load()
     let header = try withExtendedLifetime(start) { () throws(DataError) in
-      try ArrayHeader(
-        parsing: UnsafeRawBufferPointer(rebasing: start.bytes[..<startCount]), path: path)
+      try Self.header(
+        UnsafeRawBufferPointer(rebasing: start.bytes[..<startCount]), path, isColumn: isColumn)
     }
     try check(header, path: path)
     // Room for one byte more than promised shows that there is more.
@@ -111,6 +122,14 @@ public struct NumericArray: Sendable {
     // The last member's checksum and size.
     return try NumericArray(
       path: path, header: header, storage: storage, checksum: Array(mapped.bytes.suffix(8)))
+  }
+
+  private static func header(
+    _ bytes: UnsafeRawBufferPointer, _ path: String, isColumn: Bool
+  ) throws(DataError) -> ArrayHeader {
+    var header = try ArrayHeader(parsing: bytes, path: path)
+    if isColumn && header.shape.count == 1 { header.shape.append(1) }
+    return header
   }
 
   // What the header says must be examples, before anything is read or made for them.

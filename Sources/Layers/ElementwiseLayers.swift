@@ -85,6 +85,8 @@ public struct DropoutNoise {
   private let stream: RandomStream
   private let examples: UnsafeBufferPointer<UInt32>
   private let draws: Int
+  // Rows behind those of the examples, each with a number of its own.
+  private var extraRows: UnsafeBufferPointer<UInt32>?
 
   /// The numbers of some examples in one epoch.
   ///
@@ -105,9 +107,18 @@ public struct DropoutNoise {
     DropoutNoise(stream, examples: examples, draws: draws)
   }
 
+  /// The same with rows behind those of the examples; their numbers are no example's.
+  public func with(extraRows: UnsafeBufferPointer<UInt32>) -> DropoutNoise {
+    var noise = self
+    noise.extraRows = extraRows
+    return noise
+  }
+
   func fill(_ values: MatrixView, layer: Int) {
-    stream.with(purpose: .dropout, part: layer)
-      .fillUniform(values, examples: examples, draws: draws)
+    let stream = stream.with(purpose: .dropout, part: layer)
+    let own = examples.count * draws
+    stream.fillUniform(values.rows(0..<own), examples: examples, draws: draws)
+    if let extraRows { stream.fillUniform(values.rows(own..<values.rows), examples: extraRows) }
   }
 }
 

@@ -22,14 +22,17 @@ public enum Initializer: String, CaseIterable, Sendable, Codable {
   public func fill(_ parameters: FloatBuffer, layout: ParameterLayout, seed: UInt64) {
     let stream = RandomStream(seed: seed, purpose: .initialParameters)
     for (number, tensor) in layout.tensors.enumerated() {
-      if let value = tensor.initialValue {
+      if case .constant(let value) = tensor.start {
         tensor.write([Float](repeating: value, count: tensor.count), into: parameters)
         continue
       }
       let buffer = FloatBuffer(count: tensor.count)
       let row = buffer.matrix(rows: 1, columns: tensor.count)
       let scale: Float
-      if tensor.isBias && !startsBiases {
+      if case .normal(let deviation) = tensor.start {
+        scale = deviation
+        withNumber(number) { stream.fillNormal(row, examples: $0) }
+      } else if tensor.isBias && !startsBiases {
         scale = 0
       } else if isNormal {
         scale = standardDeviation(tensor)

@@ -17,8 +17,17 @@ public struct ParameterTensor: Sendable, Equatable {
   let offset: Int
   // Extents in the order of files, an image's axes apart, and how far apart their elements lie.
   let axes: [Axis]
-  /// What every element starts as, whatever the initializer; nil for what it says.
-  let initialValue: Float?
+  let start: Start
+
+  /// What elements start as.
+  public enum Start: Sendable, Equatable {
+    /// What the run's initializer says.
+    case initializer
+    /// All the same.
+    case constant(Float)
+    /// Normal around 0.
+    case normal(deviation: Float)
+  }
 
   struct Axis: Sendable, Equatable {
     let extent: Int
@@ -175,11 +184,11 @@ public struct ParameterLayout: Sendable, Equatable {
     tensors.append(
       ParameterTensor(
         name: "\(path).weight", shape: weightShape, fanIn: fanIn, fanOut: fanOut, offset: weights,
-        axes: weightAxes, initialValue: nil))
+        axes: weightAxes, start: .initializer))
     tensors.append(
       ParameterTensor(
         name: "\(path).bias", shape: [biasAxes.reduce(1) { $0 * $1.extent }], fanIn: fanIn,
-        fanOut: fanOut, offset: biases, axes: biasAxes, initialValue: nil))
+        fanOut: fanOut, offset: biases, axes: biasAxes, start: .initializer))
   }
 
   /// Sets aside a vector that belongs to no layer.
@@ -189,10 +198,26 @@ public struct ParameterLayout: Sendable, Equatable {
   ///   - count: Its elements.
   ///   - initialValue: What they start as.
   public mutating func addFree(name: String, count: Int, initialValue: Float) {
+    addFree(name: name, shape: [count], start: .constant(initialValue))
+  }
+
+  /// Sets aside a dense tensor that belongs to no layer.
+  ///
+  /// - Parameters:
+  ///   - name: Its path.
+  ///   - shape: Its extents.
+  ///   - start: What its elements start as.
+  public mutating func addFree(name: String, shape: [Int], start: ParameterTensor.Start) {
+    var axes: [ParameterTensor.Axis] = []
+    var stride = 1
+    for extent in shape.reversed() {
+      axes.insert(.init(extent: extent, stride: stride), at: 0)
+      stride *= extent
+    }
     tensors.append(
       ParameterTensor(
-        name: name, shape: [count], fanIn: 1, fanOut: count, offset: bufferCount,
-        axes: [.init(extent: count, stride: 1)], initialValue: initialValue))
-    bufferCount += FloatBuffer.roundedUp(count)
+        name: name, shape: shape, fanIn: 1, fanOut: stride, offset: bufferCount, axes: axes,
+        start: start))
+    bufferCount += FloatBuffer.roundedUp(stride)
   }
 }

@@ -28,11 +28,11 @@ public struct MatrixView: ProductOperand {
 
   private let owner: FloatBuffer
 
-  /// A view of `rows * stride` elements of a buffer, from `offset` on.
+  /// A view of rows `stride` elements apart, from `offset` on.
   init(_ owner: FloatBuffer, offset: Int, rows: Int, columns: Int, stride: Int) {
     precondition(
       rows >= 0 && columns >= 0 && stride >= columns && offset >= 0
-        && offset + rows * stride <= owner.count,
+        && (rows == 0 || offset + (rows - 1) * stride + columns <= owner.count),
       "Cannot view \(owner.count) elements from \(offset) as [\(rows), \(columns)]"
         + " with a stride of \(stride)")
     self.owner = owner
@@ -78,12 +78,24 @@ public struct MatrixView: ProductOperand {
       columns: columns, stride: stride)
   }
 
+  /// Columns `range` as a matrix of their own, whose rows lie as far apart as before.
+  public func columns(_ range: Range<Int>) -> MatrixView {
+    precondition(
+      range.lowerBound >= 0 && range.upperBound <= columns,
+      "Columns \(range) are outside [\(rows), \(columns)]")
+    return MatrixView(
+      owner, offset: base - owner.base + range.lowerBound, rows: rows, columns: range.count,
+      stride: stride)
+  }
+
   /// Takes the elements of another matrix of the same shape and stride.
   public func copy(_ other: MatrixView) {
     precondition(
       rows == other.rows && columns == other.columns && stride == other.stride,
       "Cannot copy \(other.shape) into \(shape)")
-    base.update(from: other.base, count: rows * stride)
+    for index in 0..<rows {
+      (base + index * stride).update(from: other.base + index * stride, count: columns)
+    }
   }
 
   /// What a product of such matrices is planned for.

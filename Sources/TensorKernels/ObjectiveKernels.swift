@@ -69,26 +69,26 @@ public enum GradientEstimator: String, CaseIterable, Sendable, Codable {
 
 /// The gradient of −Σ weight · log w with respect to the posterior's parameters, the weights held.
 ///
-/// - Shape: `posterior` and `gradient` are `[examples, 2 * latent]`; `noise`, `latents` and
-///   `latentGradient` are `[examples * draws, latent]`; `weights` is `[examples * draws]`.
+/// - Shape: `posterior` and `gradient` are `[examples, 2 * latent]`; `noise`, `priorScores`
+///   and `latentGradient` are `[examples * draws, latent]`; `weights` is `[examples * draws]`.
 /// - Parameters:
 ///   - latentGradient: That of −log p(x|z), times each draw's weight.
 ///   - posterior: Means and log variances of the forward.
 ///   - noise: The noise of the forward.
-///   - latents: What the forward drew.
+///   - priorScores: −∂log p(z)/∂z of each draw; for N(0, I) the draw itself.
 ///   - weights: How much each draw counts; they add up to 1 for each example.
 ///   - draws: Draws per example.
 ///   - estimator: What is taken along.
 ///   - beta: What log p(z) − log q(z|x) is multiplied by.
 ///   - gradient: Receives ∂/∂μ and ∂/∂log σ².
 public func drawGradient(
-  latentGradient: MatrixView, posterior: MatrixView, noise: MatrixView, latents: MatrixView,
+  latentGradient: MatrixView, posterior: MatrixView, noise: MatrixView, priorScores: MatrixView,
   weights: UnsafeBufferPointer<Float>, draws: Int, estimator: GradientEstimator, beta: Float,
   into gradient: MatrixView
 ) {
   check(posterior, noise, latentGradient, draws)
   precondition(
-    gradient.count == posterior.count && latents.count == noise.count
+    gradient.count == posterior.count && priorScores.count == noise.count
       && weights.count >= noise.rows,
     "The gradient \(gradient.shape) of a posterior \(posterior.shape) has its shape")
   let kind =
@@ -99,7 +99,7 @@ public func drawGradient(
     }
   vd_kernel_draw_gradient(
     posterior.rows, noise.columns, draws, kind, beta, posterior.denseBase, noise.denseBase,
-    latents.denseBase, latentGradient.denseBase, weights.baseAddress, gradient.denseBase)
+    priorScores.denseBase, latentGradient.denseBase, weights.baseAddress, gradient.denseBase)
 }
 
 /// log p(z) − log q(z|x) of each draw, from the noise that made it.

@@ -20,6 +20,7 @@ public struct RandomStream: Sendable {
     case staticBinarization = 6
     case heldOutSplit = 7
     case dropout = 8
+    case pseudoInputs = 9
   }
 
   private var key: vd_kernel_random_key

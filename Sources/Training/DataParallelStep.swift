@@ -45,7 +45,13 @@ final class DataParallelStep {
       if configuration.precision == .bf16 && !processorHasBFloat16 {
         throw TrainingError.noBFloat16(processor: Processors.name)
       }
-      return try configuration.model(inputs: data.width)
+      let model = try configuration.model(inputs: data.width)
+      if model.prior.pseudoInputCount > data.count {
+        throw TrainingError.invalidSetting(
+          name: "prior-components", value: "\(model.prior.pseudoInputCount)",
+          expected: "at most the \(data.count) training examples, as which pseudo-inputs start")
+      }
+      return model
     }
     let layout = CPUReplica.layout(of: model)
     team = WorkerTeam(count: threadCount)
@@ -60,14 +66,28 @@ final class DataParallelStep {
     reader = BatchReader(
       data, binarization: configuration.binarize, seed: configuration.seed, capacity: capacity,
       team: team)
+    fillParameters()
+  }
+
+  private func fillParameters() {
     configuration.initializer.fill(
       replica.parameters, layout: replica.layout, seed: configuration.seed)
+    let pseudoInputCount = model.prior.pseudoInputCount
+    if pseudoInputCount == 0 { return }
+    // Pseudo-inputs start as examples, the same on every rank.
+    let chosen = RandomStream(seed: configuration.seed, purpose: .pseudoInputs)
+      .permutation(of: reader.examples.count)
+    for first in stride(from: 0, to: pseudoInputCount, by: reader.capacity) {
+      chosen[first..<min(first + reader.capacity, pseudoInputCount)].withUnsafeBufferPointer {
+        indices in
+        replica.setPseudoInputs(from: reader.batch(indices, epoch: nil), first: first)
+      }
+    }
   }
 
   /// Parameters and state of a new run.
   func startAnew() {
-    configuration.initializer.fill(
-      replica.parameters, layout: replica.layout, seed: configuration.seed)
+    fillParameters()
     if !reduction.loadsOptimizerState { return }
     for (_, buffer) in optimizer.state { buffer.mutableElements.update(repeating: 0) }
   }
@@ -91,9 +111,8 @@ final class DataParallelStep {
   ) throws -> StepOutcome {
     let start = ContinuousClock.now
     reduction.begin()
-    let values = times.measure(\.data) { reader.read(indices, epoch: epoch) }
+    let batch = times.measure(\.data) { reader.batch(indices, epoch: epoch) }
     var penalty: Penalty?
-    let batch = ExampleBatch(indices: indices, values: values)
     let outcome = try replica.computeGradient(
       of: batch, noise: noise,
       klWeighting: weighting(penalties, step: number - 1, exampleCount: indices.count) {
@@ -166,9 +185,9 @@ final class DataParallelStep {
   ///
   /// - Returns: How long they took, seconds.
   func productSeconds(_ indices: UnsafeBufferPointer<UInt32>) throws -> Double {
-    let values = reader.read(indices, epoch: 0)
+    let batch = reader.batch(indices, epoch: 0)
     let start = ContinuousClock.now
-    try replica.runProducts(ExampleBatch(indices: indices, values: values))
+    try replica.runProducts(batch)
     return start.secondsUntilNow
   }
 

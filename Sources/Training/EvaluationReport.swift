@@ -25,12 +25,14 @@ public struct EvaluationReport: Codable, Sendable {
   public let elbo: Double
   /// Nats per example.
   public let reconstructionLogLikelihood: Double
-  /// Nats per example, ≥ 0.
+  /// Nats per example; ≥ 0 where the prior is N(0, I), an estimate where it is learned.
   public let klDivergence: Double
   /// Bits per dimension, −ELBO / (dimensions · log 2), where data are 8-bit numbers.
   public let bitsPerDimension: Double?
-  /// Mean KL divergence of each latent, nats.
-  public let klDivergencePerLatent: [Double]
+  /// Mean KL divergence of each latent, nats; nil where a learned prior ties them together.
+  public let klDivergencePerLatent: [Double]?
+  /// Dimensions of z.
+  public let latents: Int
   /// Latents whose posterior mean has a variance above 0.01 over the examples.
   public let activeUnits: Int
   /// Whether the decoder does without z.
@@ -60,6 +62,7 @@ public struct EvaluationReport: Codable, Sendable {
     case klDivergence = "kl_divergence"
     case bitsPerDimension = "bits_per_dimension"
     case klDivergencePerLatent = "kl_divergence_per_latent"
+    case latents
     case activeUnits = "active_units"
     case isCollapsed = "posterior_collapsed"
     case importanceSamples = "importance_samples"
@@ -78,6 +81,7 @@ public struct EvaluationReport: Codable, Sendable {
   ///   - saved: The checkpoint, the same on every rank.
   ///   - dataName: What to score on; nil for the data of the run. Other data that have no test
   ///     examples of their own are scored whole.
+  ///   - labels: A file of their labels; nil for those beside them. For a conditional model.
   ///   - scale: What their values are divided by; nil for what the run's were.
   ///   - split: Which part of the data.
   ///   - importanceSamples: K, or nil for the ELBO alone.
@@ -85,13 +89,15 @@ public struct EvaluationReport: Codable, Sendable {
   ///   - agreement: The ranks.
   /// - Throws: ``SharedFailure`` for what all ranks know of, other errors for what one rank met.
   public init(
-    _ saved: SavedModel, dataName: String?, scale: Double?, split: Split, importanceSamples: Int?,
-    threadCount: Int, agreement: Agreement
+    _ saved: SavedModel, dataName: String?, labels: String? = nil, scale: Double?, split: Split,
+    importanceSamples: Int?, threadCount: Int, agreement: Agreement
   ) throws {
     var configuration = saved.configuration
     if let dataName {
       configuration.data = dataName
       configuration.testData = nil
+      configuration.labels = labels
+      configuration.testLabels = nil
     }
     if let scale { configuration.scale = scale }
     // Scores are computed in single precision, on any processor.
@@ -135,9 +141,11 @@ public struct EvaluationReport: Codable, Sendable {
     klDivergence = figures.klDivergence
     bitsPerDimension = configuration.bitsPerDimension(figures.elbo, inputs: saved.inputs)
     let posterior = try evaluator.posterior(replica, latent: configuration.latent)
-    klDivergencePerLatent = posterior.meanDivergences
+    let hasStandardPrior = configuration.prior == .standard
+    klDivergencePerLatent = hasStandardPrior ? posterior.meanDivergences : nil
+    latents = configuration.latent
     activeUnits = posterior.activeUnitCount
-    isCollapsed = posterior.isCollapsed
+    isCollapsed = posterior.isCollapsed(hasStandardPrior: hasStandardPrior)
     self.importanceSamples = importanceSamples
     let estimates = try importanceSamples.map {
       try evaluator.importanceWeightedBounds(replica, drawCount: $0)

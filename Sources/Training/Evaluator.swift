@@ -123,8 +123,7 @@ public final class Evaluator {
         return lower..<min(lower + Self.groupSize, end - start)
       }
       try indices.withUnsafeBufferPointer { indices in
-        let values = reader.read(indices, epoch: nil)
-        try body(ExampleBatch(indices: indices, values: values), ranges)
+        try body(reader.batch(indices, epoch: nil), ranges)
       }
     }
   }

@@ -17,19 +17,31 @@ enum MemoryEstimate {
   ) -> Double {
     let draws = Double(model.draws)
     let latent = Double(model.latent)
-    let parameters = model.encoder.parameterCount + model.decoder.parameterCount
+    let components = model.prior.isLearned ? Double(model.prior.components) : 0
+    let pseudoInputs = Double(model.prior.pseudoInputCount)
+    let priorParameters =
+      pseudoInputs > 0
+      ? pseudoInputs * Double(model.encoder.input.count) : components * (2 * latent + 1)
+    let parameters =
+      model.encoder.parameterCount + model.decoder.parameterCount + priorParameters
     // The data, the encoder's inputs where they differ, the posterior's parameters and their gradient.
     let encoder =
-      2 * Double(model.inputs) + Double(model.encoder.input.count)
+      2 * Double(model.inputs)
+      + Double(model.encoder.input.count) * (pseudoInputs > 0 ? 2 : 1)
       + model.encoder.activationCount + 4 * latent
-    let decoder = model.decoder.activationCount + 3 * latent
+    // The draws, their noise and their gradient, and what a learned prior says of each.
+    let decoder =
+      model.decoder.activationCount + 3 * latent + (components > 0 ? components + latent : 0)
+      + (model.classes > 0 ? 2 * Double(model.decoder.input.count) : 0)
     let rows = Double(max(examplesPerThread, Evaluator.groupSize)) * Double(threadCount)
     // Parameters, at most two moments, a gradient a thread, and what other ranks' parts arrive in.
     let states = 1 + 2 + Double(threadCount) + 1
-    let single = 4 * (parameters * states + rows * (encoder + draws * decoder))
+    let activations =
+      rows * (encoder + draws * decoder) + Double(threadCount) * pseudoInputs * encoder
+    let single = 4 * (parameters * states + activations)
     if model.precision == .f32 { return single }
     // Each thread rounds the weights, and every layer's inputs and gradients, to two bytes.
-    return single + 2 * (Double(threadCount) * parameters + rows * (encoder + draws * decoder))
+    return single + 2 * (Double(threadCount) * parameters + activations)
   }
 
   /// Fails if the bytes cannot be had.

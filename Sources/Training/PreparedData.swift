@@ -17,6 +17,8 @@ public struct PreparedData: Sendable {
   public let scale: Float
   /// The smallest and the largest value of the training array, scaled.
   public let range: ClosedRange<Float>
+  /// How many classes the examples have; nil where labels are not asked for.
+  public let classes: Int?
 
   /// Opens, scans and splits what the configuration names.
   ///
@@ -33,9 +35,20 @@ public struct PreparedData: Sendable {
     _ configuration: TrainingConfiguration, agreement: Agreement, holdsOut: Bool = true
   ) throws {
     let source = try agreement.onEveryRank {
-      try DataSource(name: configuration.data, testPath: configuration.testData)
+      try DataSource(
+        name: configuration.data, testPath: configuration.testData,
+        labels: configuration.labelRequest)
+    }
+    let labels = [source.trainLabels, source.testLabels].compactMap { $0 }
+    let classes =
+      configuration.classes ?? (labels.isEmpty ? nil : labels.map(\.classCount).max())
+    self.classes = classes
+    try agreement.onEveryRank {
+      guard let classes else { return }
+      for labels in labels { try labels.check(classes: classes) }
     }
     try agreement.requireEqual(Self.form(source))
+    try agreement.requireEqual(labels.map { ("labels", String($0.digest.prefix(12))) })
     try Self.load([source.train, source.test].compactMap { $0 }, agreement)
     try agreement.requireEqual(Self.fingerprint(source))
     let trainScan = try Self.scan(source.train, agreement)
@@ -45,7 +58,8 @@ public struct PreparedData: Sendable {
       ?? Self.usualScale(configuration.valueNeed.need, source, trainScan)
     digest = SHA256.hexadecimal(
       of: trainScan.digest(of: source.train)
-        + (source.test.flatMap { array in testScan.map { $0.digest(of: array) } } ?? ""))
+        + (source.test.flatMap { array in testScan.map { $0.digest(of: array) } } ?? "")
+        + labels.map(\.digest).joined())
     self.scale = scale
     hasSplit = source.test != nil || holdsOut
     (train, test) = try agreement.onEveryRank {
@@ -53,18 +67,18 @@ public struct PreparedData: Sendable {
       guard let testArray = source.test, let testScan else {
         if !holdsOut {
           return (
-            Examples(source.train, split: .train, scale: scale),
-            Examples(source.train, split: .test, scale: scale)
+            Examples(source.train, split: .train, scale: scale, labels: source.trainLabels),
+            Examples(source.train, split: .test, scale: scale, labels: source.trainLabels)
           )
         }
         return try Examples.holdOut(
           source.train, testFraction: configuration.testFraction, seed: configuration.seed,
-          scale: scale)
+          scale: scale, labels: source.trainLabels)
       }
       try Self.check(testArray, testScan, configuration, scale: scale)
       return (
-        Examples(source.train, split: .train, scale: scale),
-        Examples(testArray, split: .test, scale: scale)
+        Examples(source.train, split: .train, scale: scale, labels: source.trainLabels),
+        Examples(testArray, split: .test, scale: scale, labels: source.testLabels)
       )
     }
     range = trainScan.minimum / scale...trainScan.maximum / scale

@@ -64,11 +64,11 @@ extension TrainingConfiguration {
   ///
   /// A run that goes on cannot change them.
   private static let fixed: Set<CodingKeys> = [
-    .testFraction, .scale, .binarize, .network, .image, .encoder, .decoder, .hidden, .latent,
+    .testFraction, .scale, .binarize, .condition, .classes, .network, .image, .encoder, .decoder, .hidden, .latent,
     .activation, .likelihood, .observationMean,
     .observationScale, .observationScaleValue,
-    .observationScaleFloor, .librarySize, .categories,
-    .draws, .initializer, .globalBatchSize, .optimizer, .seed, .precision,
+    .observationScaleFloor, .librarySize, .categories, .prior,
+    .priorComponents, .draws, .initializer, .globalBatchSize, .optimizer, .seed, .precision,
   ]
 
   /// The first setting that a run with the other configuration could not go on with.

@@ -11,7 +11,34 @@ public enum NetworkKind: String, CaseIterable, Sendable, Codable {
   case conv
 }
 
+/// p(z) by its name on the command line.
+public enum PriorKind: String, CaseIterable, Sendable, Codable {
+  /// N(0, I).
+  case standard
+  /// A mixture of Gaussians that is learned.
+  case mixture
+  /// The mean of q(z|u) over learned pseudo-inputs u (Tomczak & Welling 2018).
+  case vamp
+}
+
 extension TrainingConfiguration {
+  /// Gaussians of a learned prior where nobody says.
+  public static let usualPriorComponents = 100
+
+  private var priorOfModel: Prior {
+    let components = priorComponents ?? Self.usualPriorComponents
+    return switch prior {
+    case .standard: .standardNormal
+    case .mixture: .mixture(components: components)
+    case .vamp: .vamp(components: components)
+    }
+  }
+
+  /// Whether there are labels to read, and where they are said to be.
+  var labelRequest: LabelRequest? {
+    condition == .none ? nil : LabelRequest(train: labels, test: testLabels)
+  }
+
   /// The model for data of this width.
   ///
   /// - Throws: ``TrainingError/unfitNetwork(_:)`` where layers do not fit each other or the data.
@@ -21,8 +48,9 @@ extension TrainingConfiguration {
         !seesImages
         ? ModelConfiguration(
           inputs: inputs, hidden: hidden, latent: latent, activation: activation,
-          likelihood: likelihoodOfModel)
+          likelihood: likelihoodOfModel, classes: classes ?? 0)
         : try imageModel(inputs: inputs)
+      model.prior = priorOfModel
       model.draws = draws
       model.bound = bound
       model.estimator = gradientEstimator
@@ -43,7 +71,7 @@ extension TrainingConfiguration {
     let layers = own ?? Self.convolutionalPreset(example)
     return try ModelConfiguration(
       example: example, encoder: layers.encoder, decoder: layers.decoder, latent: latent,
-      activation: activation, likelihood: likelihoodOfModel)
+      activation: activation, likelihood: likelihoodOfModel, classes: classes ?? 0)
   }
 
   /// Whether an example has height, width and channels to the networks, rather than values alone.
@@ -57,13 +85,15 @@ extension TrainingConfiguration {
     return (try LayerDescription.list(encoder), try LayerDescription.list(decoder))
   }
 
-  /// With the data's own extents where a network sees images and nobody gave any.
+  /// With what is known from the data alone: the number of classes, and their own extents where a
+  /// network sees images and nobody gave any.
   ///
-  /// Height and width, and channels behind them if the file's arrays have them.
+  /// Extents are height and width, and channels behind them if the file's arrays have them.
   public func resolved(for data: PreparedData) -> TrainingConfiguration {
     let shape = data.train.array.shape.dropFirst().map { $0 }
-    if !seesImages || image != nil { return self }
     var result = self
+    result.classes = data.classes
+    if !seesImages || image != nil { return result }
     switch shape.count {
     case 2: result.image = "\(shape[0])x\(shape[1])x1"
     case 3: result.image = "\(shape[0])x\(shape[1])x\(shape[2])"

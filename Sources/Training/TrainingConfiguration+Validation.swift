@@ -34,6 +34,8 @@ extension TrainingConfiguration {
     try require(.weightDecay, weightDecay >= 0 && weightDecay.isFinite, "0 or more")
     try require(
       .clipGradientNorm, clipGradientNorm.map { $0 > 0 && $0.isFinite } ?? true, "above 0")
+    try validateCondition()
+    try validatePrior()
     try validateLikelihood()
     try validateObjective()
     try require(.momentum, momentum == 0 || optimizer == .sgd, "0 without --optimizer sgd")
@@ -59,6 +61,25 @@ extension TrainingConfiguration {
       .hidden, !seesImages || hidden == Self().hidden,
       "left out with \(encoder == nil ? "--network conv" : "--encoder and --decoder")")
     do throws(NetworkError) { _ = try ownLayers() } catch { throw .unfitNetwork(error.description) }
+  }
+
+  private func validateCondition() throws(TrainingError) {
+    let needs = "left out without --condition labels"
+    try require(.labels, labels == nil || condition == .labels, needs)
+    try require(.testLabels, testLabels == nil || condition == .labels, needs)
+    try require(.classes, classes == nil || condition == .labels, needs)
+    try requirePositive(.classes, classes, atMost: Labels.mostClasses)
+  }
+
+  private func validatePrior() throws(TrainingError) {
+    try requirePositive(.priorComponents, priorComponents, atMost: 1_000_000)
+    try require(
+      .priorComponents, priorComponents == nil || prior != .standard,
+      "left out with --prior standard")
+    let needsLatents = "standard with --free-bits or --kl-capacity, which need a KL divergence of"
+      + " each latent or of all in closed form"
+    try require(
+      .prior, prior == .standard || (freeBits == 0 && klCapacity == nil), needsLatents)
   }
 
   // A setting that the likelihood does not have is a mistake of its user, not a wish to be passed over.

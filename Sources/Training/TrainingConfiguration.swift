@@ -26,6 +26,14 @@ public enum OptimizerKind: String, CaseIterable, Sendable, Codable {
   public var usualLearningRate: Double { self == .adam || self == .adamw ? 0.001 : 0.01 }
 }
 
+/// What encoder and decoder are told of an example besides.
+public enum Condition: String, CaseIterable, Sendable, Codable {
+  /// Nothing.
+  case none
+  /// Its class, one-hot: a conditional VAE, q(z|x, y) and p(x|z, y).
+  case labels
+}
+
 /// How the learning rate goes over the steps of a run.
 public enum ScheduleKind: String, CaseIterable, Sendable, Codable {
   /// The same at every step after the warm-up.
@@ -67,6 +75,14 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var scale: Double?
   /// Whether grey values become black and white.
   public var binarize = Binarization.none
+  /// What encoder and decoder are told of an example besides.
+  public var condition = Condition.none
+  /// A file of the training examples' labels, where none lie beside the data.
+  public var labels: String?
+  /// A file of the test examples' labels.
+  public var testLabels: String?
+  /// How many classes there are; nil for as many as the labels name.
+  public var classes: Int?
 
   // MARK: Model
   /// What encoder and decoder are made of.
@@ -97,6 +113,10 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var librarySize = LibrarySize.none
   /// Classes of the categorical likelihood.
   public var categories: Int?
+  /// p(z).
+  public var prior = PriorKind.standard
+  /// Gaussians of a learned prior; nil for ``usualPriorComponents``.
+  public var priorComponents: Int?
   /// L: draws of z per example in training.
   public var draws = 1
   /// How parameters start.
@@ -180,6 +200,10 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case testFraction = "test-fraction"
     case scale
     case binarize
+    case condition
+    case labels
+    case testLabels = "test-labels"
+    case classes
     case network
     case image
     case encoder
@@ -194,6 +218,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case observationScaleFloor = "observation-scale-floor"
     case librarySize = "library-size"
     case categories
+    case prior
+    case priorComponents = "prior-components"
     case draws
     case initializer
     case bound

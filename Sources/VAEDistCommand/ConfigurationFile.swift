@@ -92,7 +92,7 @@ struct ConfigurationFile {
     let lines = try configuration.settings.filter { $0.value != "default" }.map { name, value in
       // Paths may hold anything, so they are quoted as YAML wants it; widths are a list.
       switch name {
-      case "data", "test-data":
+      case "data", "test-data", "labels", "test-labels":
         "\(name): \(try Yams.dump(object: value).trimmingCharacters(in: .newlines))"
       case "encoder", "decoder":
         "\(name):"

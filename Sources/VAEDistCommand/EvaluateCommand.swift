@@ -23,6 +23,10 @@ struct EvaluateCommand: RankCommand {
     help: "What the values of --data are divided by. (default: what the run's were divided by)")
   var scale: Double?
 
+  @Option(
+    help: "A file of the labels of --data, for a conditional model. (default: beside the data)")
+  var labels: String?
+
   @Option(help: "Which part of the data. (default: test)")
   var split = Split.test
 
@@ -45,6 +49,9 @@ struct EvaluateCommand: RankCommand {
     if let scale, data == nil {
       throw ValidationError("--scale \(scale) needs --data; the run's own data keep their scale")
     }
+    if let labels, data == nil {
+      throw ValidationError("--labels '\(labels)' needs --data; the run's own data keep theirs")
+    }
     if let scale, !(Float(scale) > 0 && Float(scale).isFinite) {
       throw ValidationError("--scale is \(scale); it must be above 0")
     }
@@ -57,6 +64,7 @@ struct EvaluateCommand: RankCommand {
     let communicator = ranks.communicator
     try ranks.requireEqual([
       ("the checkpoint", run), ("--data", data ?? "default"), ("--split", split.rawValue),
+      ("--labels", labels ?? "default"),
       ("--scale", scale.map { "\($0)" } ?? "default"),
       ("--importance-samples", importanceSamples.map(String.init) ?? "default"),
     ])
@@ -68,7 +76,7 @@ struct EvaluateCommand: RankCommand {
     let saved = try ranks.onEveryRank { try SavedModel(path: path) }
     let share = try Processors.defaultThreadCount(communicator)
     let result = try EvaluationReport(
-      saved, dataName: data, scale: scale, split: split, importanceSamples: importanceSamples,
+      saved, dataName: data, labels: labels, scale: scale, split: split, importanceSamples: importanceSamples,
       threadCount: threads ?? share,
       agreement: ranks)
     if communicator.isRoot { say(json ? try jsonText(result) : Self.text(result)) }
@@ -87,10 +95,11 @@ struct EvaluateCommand: RankCommand {
     if let bits = result.bitsPerDimension {
       lines.append("  bits per dimension             \(figure(bits))")
     }
-    let latents = result.klDivergencePerLatent
     lines.append(
-      "  active units                   \(result.activeUnits) of \(latents.count); KL divergences from"
-        + " \(short(latents.min() ?? 0)) to \(short(latents.max() ?? 0))")
+      "  active units                   \(result.activeUnits) of \(result.latents)"
+        + (result.klDivergencePerLatent.map {
+          "; KL divergences from \(short($0.min() ?? 0)) to \(short($0.max() ?? 0))"
+        } ?? ""))
     if let bound = result.importanceWeightedBound, let count = result.importanceSamples {
       let error = result.importanceWeightedBoundStandardError ?? 0
       lines.append(
@@ -106,7 +115,7 @@ struct EvaluateCommand: RankCommand {
     if result.isCollapsed {
       lines.append(
         collapseWarning(
-          activeUnits: result.activeUnits, latent: latents.count,
+          activeUnits: result.activeUnits, latent: result.latents,
           klDivergence: result.klDivergence,
           advice: "train with --kl-warmup-steps, --free-bits or a smaller --beta"))
     }

@@ -24,6 +24,7 @@ extension Activation: ExpressibleByArgument {}
 extension AllReduceMethod: ExpressibleByArgument {}
 extension Bound: ExpressibleByArgument {}
 extension Binarization: ExpressibleByArgument {}
+extension Condition: ExpressibleByArgument {}
 extension GradientEstimator: ExpressibleByArgument {}
 extension Initializer: ExpressibleByArgument {}
 extension LibrarySize: ExpressibleByArgument {}
@@ -34,6 +35,7 @@ extension ObservationMean: ExpressibleByArgument {}
 extension ObservationScale: ExpressibleByArgument {}
 extension OptimizerKind: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {}
+extension PriorKind: ExpressibleByArgument {}
 extension ScheduleKind: ExpressibleByArgument {}
 extension Split: ExpressibleByArgument {}
 
@@ -76,6 +78,23 @@ struct DataOptions: ParsableArguments {
   @Option(
     help: help("Black and white from grey values", defaults.binarize))
   var binarize: Binarization?
+
+  @Option(
+    help: help(
+      "What encoder and decoder are told besides: labels, one-hot, for a conditional VAE",
+      defaults.condition))
+  var condition: Condition?
+
+  @Option(
+    help: "A file of the training examples' labels, whole numbers from 0. (default: beside the data)")
+  var labels: String?
+
+  @Option(help: "A file of the test examples' labels. (default: beside the data)")
+  var testLabels: String?
+
+  @Option(
+    parsing: .unconditional, help: "How many classes there are. (default: as the labels have)")
+  var classes: Int?
 }
 
 struct ModelOptions: ParsableArguments {
@@ -148,6 +167,19 @@ struct ModelOptions: ParsableArguments {
   @Option(
     parsing: .unconditional, help: "Classes of categorical, whose data are numbers from 0.")
   var categories: Int?
+
+  @Option(
+    help: help(
+      "p(z): standard normal, mixture of learned Gaussians, or vamp (learned pseudo-inputs)",
+      defaults.prior))
+  var prior: PriorKind?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      stringLiteral:
+        "Gaussians of a learned prior. (default: \(TrainingConfiguration.usualPriorComponents))"))
+  var priorComponents: Int?
 
   @Option(parsing: .unconditional, help: help("Draws of z per example (L)", defaults.draws))
   var draws: Int?

@@ -144,7 +144,9 @@ final class TerminalReporter: TrainingObserver {
 
   // What to say of a model whose latents tell nothing.
   private func warn(_ posterior: PosteriorSums) {
-    guard posterior.isCollapsed, let settings = run?.configuration, let run else { return }
+    guard let run, case let settings = run.configuration,
+      posterior.isCollapsed(hasStandardPrior: settings.prior == .standard)
+    else { return }
     let isAnnealed = settings.klWarmupSteps > 0 || settings.klCycles > 0
     complain(
       collapseWarning(

@@ -40,6 +40,10 @@ func configure(
   set(\.testFraction, data.testFraction)
   settings.scale = data.scale
   set(\.binarize, data.binarize)
+  set(\.condition, data.condition)
+  settings.labels = data.labels
+  settings.testLabels = data.testLabels
+  settings.classes = data.classes
   set(\.network, model.network)
   settings.image = model.image
   settings.encoder = model.encoder
@@ -54,6 +58,8 @@ func configure(
   set(\.observationScaleFloor, model.observationScaleFloor)
   set(\.librarySize, model.librarySize)
   settings.categories = model.categories
+  set(\.prior, model.prior)
+  settings.priorComponents = model.priorComponents
   set(\.draws, model.draws)
   set(\.initializer, model.initializer)
   set(\.bound, objective.bound)

@@ -42,6 +42,8 @@ struct TrainingSession {
     configuration = configuration.resolved(for: data)
     configuration.data = Self.absolute(configuration.data)
     configuration.testData = configuration.testData.map(Self.absolute)
+    configuration.labels = configuration.labels.map(Self.absolute)
+    configuration.testLabels = configuration.testLabels.map(Self.absolute)
     // Asked on every rank, since --threads may be given on some only.
     let share = try Processors.defaultThreadCount(communicator)
     let threadCount = configuration.threads ?? share

@@ -97,7 +97,7 @@ public final class CPUReplica: Replica {
         noiseRows, examples: part.indices, draws: worker.model.configuration.draws)
       let noiseSeconds = start.duration(to: clock.now) / .seconds(1)
       worker.outcome = try worker.model.computeGradient(
-        of: part.values, noise: noiseRows, parameters: self.parameters,
+        of: part.values, labels: part.labels, noise: noiseRows, parameters: self.parameters,
         into: self.gradients[index], klWeighting: self.shared(klWeighting, index),
         dropout: DropoutNoise(noise, examples: part.indices),
         progress: receiver.map { receiver in
@@ -152,13 +152,24 @@ public final class CPUReplica: Replica {
     if index == 0 { receiver.gradientIsComplete(range) }
   }
 
+  /// Has pseudo-inputs start as these examples, from number `first` on.
+  public func setPseudoInputs(from batch: ExampleBatch, first: Int) {
+    let model = workers[0].model
+    for start in stride(from: 0, to: batch.count, by: model.capacity) {
+      let part = batch.slice(start..<min(start + model.capacity, batch.count))
+      model.setPseudoInputs(
+        from: part.values, labels: part.labels, first: first + start, parameters: parameters)
+    }
+  }
+
   /// The matrix products of a gradient and nothing else, on all threads.
   public func runProducts(_ batch: ExampleBatch) throws(KernelError) {
     let share = (batch.count + workers.count - 1) / workers.count
     try run { worker, index throws(KernelError) in
       let first = min(index * share, batch.count)
+      let part = batch.slice(first..<min(first + share, batch.count))
       try worker.model.runProducts(
-        batch.slice(first..<min(first + share, batch.count)).values,
+        part.values, labels: part.labels,
         parameters: self.parameters, gradient: self.gradients[index])
     }
   }
@@ -177,7 +188,7 @@ public final class CPUReplica: Replica {
           noise.fillNormal(
             noiseRows, examples: part.indices, draws: worker.model.configuration.draws)
           figures[group] = try worker.model.elbo(
-            of: part.values, noise: noiseRows, parameters: self.parameters)
+            of: part.values, labels: part.labels, noise: noiseRows, parameters: self.parameters)
         }
       }
     }
@@ -202,8 +213,9 @@ public final class CPUReplica: Replica {
       let figures = buffer
       try run { worker, index throws(KernelError) in
         for group in stride(from: index, to: groups.count, by: self.workers.count) {
+          let part = batch.slice(groups[group])
           figures[group] = try worker.model.summarizePosteriors(
-            of: batch.slice(groups[group]).values, parameters: self.parameters)
+            of: part.values, labels: part.labels, parameters: self.parameters)
         }
       }
     }
@@ -220,9 +232,9 @@ public final class CPUReplica: Replica {
       let figures = buffer
       try run { worker, index throws(KernelError) in
         for row in stride(from: index, to: batch.count, by: self.workers.count) {
+          let one = batch.slice(row..<row + 1)
           figures[row] = try worker.model.importanceWeightedBound(
-            of: batch.values.rows(row..<row + 1), example: batch.indices[row],
-            drawCount: drawCount, noise: noise, parameters: self.parameters,
+            of: one.values, labels: one.labels, example: one.indices[0], drawCount: drawCount, noise: noise, parameters: self.parameters,
             scratch: worker.noiseRows(worker.model.capacity))
         }
       }

@@ -51,10 +51,11 @@ extension VariationalAutoencoder {
   ///
   /// In the mean over draws it lies between the ELBO (K = 1) and log p(x), and rises with K.
   ///
-  /// - Shape: `data` is `[1, inputs]`; `scratch` lends room for noise, `[capacity * draws, latent]`.
+  /// - Shape: `data` is `[1, inputs]`, `labels` `[1]`; `scratch` lends room for noise, `[capacity * draws, latent]`.
   /// - Units: nats.
   /// - Parameters:
   ///   - data: One example.
+  ///   - labels: Its class; nil where the model knows none.
   ///   - example: Its number, which keys the noise.
   ///   - drawCount: K.
   ///   - noise: Where the noise comes from.
@@ -64,11 +65,11 @@ extension VariationalAutoencoder {
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   /// - Source: Burda, Grosse & Salakhutdinov 2016, equation 8.
   public func importanceWeightedBound(
-    of data: MatrixView, example: UInt32, drawCount: Int, noise: RandomStream,
+    of data: MatrixView, labels: UnsafeBufferPointer<UInt32>? = nil, example: UInt32, drawCount: Int, noise: RandomStream,
     parameters: FloatBuffer, scratch: MatrixView
   ) throws(KernelError) -> ImportanceEstimate {
     precondition(data.rows == 1 && drawCount > 0, "One example and at least one draw")
-    let posterior = try encode(data, parameters: parameters)
+    let posterior = try encodeWithPrior(data, labels: labels, scoring(parameters))
     var mean = StreamingLogMeanExp()
     var drawn = 0
     let capacity = min(scratch.rows, drawFigures.count)
@@ -80,9 +81,9 @@ extension VariationalAutoencoder {
           noiseRows, examples: UnsafeBufferPointer(start: $0, count: 1), firstDraw: drawn,
           draws: draws)
       }
-      try scoreDraws(data, posterior: posterior, noise: noiseRows, parameters: parameters) {
-        mean.add($0)
-      }
+      try scoreDraws(
+        data, labels, posterior: posterior, noise: noiseRows, parameters: parameters
+      ) { mean.add($0) }
       drawn += draws
     }
     return ImportanceEstimate(bound: mean.value, effectiveSampleSize: mean.effectiveCount)
@@ -90,21 +91,37 @@ extension VariationalAutoencoder {
 
   // log p(x|z) + log p(z) − log q(z|x) of each draw.
   private func scoreDraws(
-    _ data: MatrixView, posterior: MatrixView, noise: MatrixView, parameters: FloatBuffer,
-    _ body: (Double) -> Void
+    _ data: MatrixView, _ labels: UnsafeBufferPointer<UInt32>?, posterior: MatrixView,
+    noise: MatrixView, parameters: FloatBuffer, _ body: (Double) -> Void
   ) throws(KernelError) {
     let draws = noise.rows
     let latents = latentRows(draws)
     reparameterize(
       posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
-    let decoded = try decoder.forward(latents, scoring(parameters))
+    let decoded = try decode(latents, labels: labels, draws: draws, scoring(parameters))
     scorer.score(
       data, outputs: decoded, draws: draws, parameters: parameters, into: drawFigures)
     let logLikelihoods = Array(drawFigures[..<draws])
-    logPriorRatio(
+    _ = prior?.density(of: latents, arena: arena)
+    findPriorRatios(
       posterior: posterior, noise: noise, latents: latents, draws: draws, into: drawFigures)
     for (logLikelihood, logRatio) in zip(logLikelihoods, drawFigures) {
       body(logLikelihood + logRatio)
+    }
+  }
+
+  /// log p(z) − log q(z|x) of each draw; a learned prior has found its densities before.
+  private func findPriorRatios(
+    posterior: MatrixView, noise: MatrixView, latents: MatrixView, draws: Int,
+    into ratios: UnsafeMutableBufferPointer<Double>
+  ) {
+    guard let prior else {
+      return logPriorRatio(
+        posterior: posterior, noise: noise, latents: latents, draws: draws, into: ratios)
+    }
+    logPosterior(posterior, noise: noise, draws: draws, into: ratios)
+    for (index, logDensity) in prior.logDensityOfDraws(latents.rows).enumerated() {
+      ratios[index] = logDensity - ratios[index]
     }
   }
 
@@ -119,7 +136,7 @@ extension VariationalAutoencoder {
   func weighDraws(posterior: MatrixView, noise: MatrixView, latents: MatrixView) -> Double {
     let draws = configuration.draws
     return withUnsafeTemporaryAllocation(of: Double.self, capacity: noise.rows) { ratios in
-      logPriorRatio(
+      findPriorRatios(
         posterior: posterior, noise: noise, latents: latents, draws: draws, into: ratios)
       var sum = 0.0
       for first in stride(from: 0, to: noise.rows, by: draws) {

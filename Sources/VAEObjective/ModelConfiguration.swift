@@ -15,6 +15,10 @@ public struct ModelConfiguration: Sendable, Equatable {
   public let activation: Activation
   /// p(x|z).
   public let likelihood: Likelihood
+  /// p(z).
+  public var prior = Prior.standardNormal
+  /// The classes of examples that encoder and decoder are told; 0 for none.
+  public let classes: Int
   /// L: draws of z per example in training.
   public var draws = 1
   /// What training raises.
@@ -32,17 +36,19 @@ public struct ModelConfiguration: Sendable, Equatable {
   ///   - latent: Dimensions of z.
   ///   - activation: The hidden layers' activation.
   ///   - likelihood: p(x|z).
+  ///   - classes: The classes that encoder and decoder are told; 0 for none.
   ///   - draws: L.
   ///   - bound: What training raises.
   ///   - estimator: How its gradient is estimated.
   ///   - precision: The number format of the products' operands in training.
   public init(
     inputs: Int, hidden: [Int], latent: Int, activation: Activation, likelihood: Likelihood,
-    draws: Int = 1, bound: Bound = .elbo, estimator: GradientEstimator = .standard,
+    classes: Int = 0, draws: Int = 1, bound: Bound = .elbo, estimator: GradientEstimator = .standard,
     precision: Precision = .f32
   ) {
     precondition(inputs > 0 && latent > 0 && draws > 0 && hidden.allSatisfy { $0 > 0 })
     self.inputs = inputs
+    self.classes = classes
     self.latent = latent
     self.activation = activation
     self.likelihood = likelihood
@@ -51,10 +57,11 @@ public struct ModelConfiguration: Sendable, Equatable {
     self.estimator = estimator
     self.precision = precision
     encoder = NetworkPlan(
-      perceptron: "encoder", inputs: likelihood.encoderInputs(inputs: inputs), hidden: hidden,
+      perceptron: "encoder", inputs: likelihood.encoderInputs(inputs: inputs) + classes,
+      hidden: hidden,
       outputs: latent, heads: Self.posteriorHeads)
     decoder = NetworkPlan(
-      perceptron: "decoder", inputs: latent, hidden: hidden.reversed(),
+      perceptron: "decoder", inputs: latent + classes, hidden: hidden.reversed(),
       outputs: likelihood.decoderOutputs(inputs: inputs) / likelihood.heads.count,
       heads: likelihood.heads)
   }
@@ -68,25 +75,31 @@ public struct ModelConfiguration: Sendable, Equatable {
   ///   - latent: Dimensions of z.
   ///   - activation: The hidden layers' activation.
   ///   - likelihood: p(x|z).
+  ///   - classes: The classes that encoder and decoder are told; 0 for none. To the encoder they are
+  ///     channels of every pixel.
   /// - Throws: `NetworkError` where layers do not fit each other or the examples.
   public init(
     example: Extents, encoder: [LayerDescription], decoder: [LayerDescription], latent: Int,
-    activation: Activation, likelihood: Likelihood
+    activation: Activation, likelihood: Likelihood, classes: Int = 0
   ) throws(NetworkError) {
     precondition(latent > 0)
     inputs = example.count
+    self.classes = classes
     self.latent = latent
     self.activation = activation
     self.likelihood = likelihood
     // A class is a channel of its own.
     let channelFactor = likelihood.encoderInputs(inputs: inputs) / inputs
-    var read = example
-    read.channels *= channelFactor
+    var written = example
+    written.channels *= channelFactor
+    var read = written
+    read.channels += classes
     self.encoder = try NetworkPlan(
       path: "encoder", layers: encoder, input: read, output: Extents(vector: latent),
       heads: Self.posteriorHeads)
     self.decoder = try NetworkPlan(
-      path: "decoder", layers: decoder, input: Extents(vector: latent), output: read,
+      path: "decoder", layers: decoder, input: Extents(vector: latent + classes),
+      output: written,
       heads: likelihood.heads)
   }
 

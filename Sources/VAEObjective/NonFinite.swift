@@ -50,7 +50,9 @@ extension VariationalAutoencoder {
       let one = batch.slice(row..<row + 1)
       let noiseRows = scratch.rows(0..<configuration.draws)
       noise.fillNormal(noiseRows, examples: one.indices, draws: configuration.draws)
-      if try elbo(of: one.values, noise: noiseRows, parameters: parameters).isFinite { continue }
+      if try elbo(
+        of: one.values, labels: one.labels, noise: noiseRows, parameters: parameters
+      ).isFinite { continue }
       if place == nil && examples.isEmpty {
         place =
           encoder.firstNonFiniteLayer ?? decoder.firstNonFiniteLayer

@@ -2,7 +2,7 @@
 ///
 /// - Units: divergences in nats.
 public struct PosteriorSums: Sendable, Equatable {
-  /// KL(q(z_j|x) ‖ p(z_j)) of each latent, summed over the examples.
+  /// KL(q(z_j|x) ‖ N(0, 1)) of each latent, summed over the examples.
   public var divergences: [Double]
   /// The posterior means of each latent, summed.
   public var means: [Double]
@@ -35,11 +35,12 @@ public struct PosteriorSums: Sendable, Equatable {
 
   /// Whether the decoder has learned to do without z.
   ///
-  /// No unit is active, or less than half a nat is told through all of them. Fewer than
-  /// ``fewestToJudge`` examples may be alike, and tell nothing.
-  public var isCollapsed: Bool {
-    exampleCount >= Self.fewestToJudge
-      && (activeUnitCount == 0 || meanDivergences.reduce(0, +) < 0.5)
+  /// No unit is active, or, where p(z) is N(0, I) and so the divergences are those of the bound, less
+  /// than half a nat is told through all of them. Fewer than ``fewestToJudge`` examples may be alike,
+  /// and tell nothing.
+  public func isCollapsed(hasStandardPrior: Bool) -> Bool {
+    if exampleCount < Self.fewestToJudge { return false }
+    return activeUnitCount == 0 || (hasStandardPrior && meanDivergences.reduce(0, +) < 0.5)
   }
 
   /// The examples that a verdict takes.

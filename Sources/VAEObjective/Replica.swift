@@ -9,13 +9,20 @@ public struct ExampleBatch {
   public let indices: UnsafeBufferPointer<UInt32>
   /// `[indices.count, inputs]`.
   public let values: MatrixView
+  /// The class of each example; nil where the model knows none.
+  public let labels: UnsafeBufferPointer<UInt32>?
 
-  /// Pairs indices with values.
-  public init(indices: UnsafeBufferPointer<UInt32>, values: MatrixView) {
+  /// Pairs indices with values and labels.
+  public init(
+    indices: UnsafeBufferPointer<UInt32>, values: MatrixView,
+    labels: UnsafeBufferPointer<UInt32>? = nil
+  ) {
     precondition(
-      indices.count == values.rows, "\(indices.count) indices do not fit values \(values.shape)")
+      indices.count == values.rows && indices.count == labels?.count ?? indices.count,
+      "\(indices.count) indices do not fit values \(values.shape)")
     self.indices = indices
     self.values = values
+    self.labels = labels
   }
 
   /// How many examples.
@@ -24,7 +31,8 @@ public struct ExampleBatch {
   /// A part of the batch.
   func slice(_ range: Range<Int>) -> ExampleBatch {
     ExampleBatch(
-      indices: UnsafeBufferPointer(rebasing: indices[range]), values: values.rows(range))
+      indices: UnsafeBufferPointer(rebasing: indices[range]), values: values.rows(range),
+      labels: labels.map { UnsafeBufferPointer(rebasing: $0[range]) })
   }
 }
 

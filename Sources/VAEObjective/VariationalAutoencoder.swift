@@ -3,9 +3,9 @@ public import TensorKernels
 
 /// Encoder q(z|x), decoder p(x|z) and the objective that joins them.
 ///
-/// `q(z|x) = N(μ(x), σ²(x))`, `z = μ + σ ⊙ ε`, `p(z) = N(0, I)`. Parameters, gradients and noise
-/// are arguments; the model holds the layout, the arena and the planned products. One thread at a
-/// time; for several, several models of one configuration share the flat buffers.
+/// `q(z|x) = N(μ(x), σ²(x))`, `z = μ + σ ⊙ ε`; `p(z)` is `N(0, I)` or learned. Parameters, gradients
+/// and noise are arguments; the model holds the layout, the arena and the planned products. One thread
+/// at a time; for several, several models of one configuration share the flat buffers.
 ///
 /// - Source: Kingma & Welling 2014, equations 7 and 10 and appendix C.
 public final class VariationalAutoencoder {
@@ -20,7 +20,11 @@ public final class VariationalAutoencoder {
   let decoder: LayerStack
   let arena: Arena
   let scorer: LikelihoodScorer
-  private let encoderInputSlot: ArenaSlot?
+  let prior: LearnedPrior?
+  private let encoderInputs: EncoderInputs
+  private let encoderInputGradientSlot: ArenaSlot?
+  private let decoderInputSlot: ArenaSlot?
+  private let decoderInputGradientSlot: ArenaSlot?
   private let latentSlot: ArenaSlot
   private let latentGradientSlot: ArenaSlot
   private let posteriorGradientSlot: ArenaSlot
@@ -29,6 +33,8 @@ public final class VariationalAutoencoder {
   let drawWeights: UnsafeMutableBufferPointer<Float>  // [capacity * draws]
   private let klWeights: FloatBuffer  // [latent]
   private let divergences: UnsafeMutableBufferPointer<Double>  // [latent], nats
+  // Numbers that no example has, for what dropout does to pseudo-inputs.
+  private let pseudoExamples: UnsafeMutableBufferPointer<UInt32>
 
   /// Plans the layers and allocates every activation.
   ///
@@ -42,22 +48,34 @@ public final class VariationalAutoencoder {
     var layout = ParameterLayout()
     var plan = ArenaPlan()
     let likelihood = configuration.likelihood
+    let pseudoInputCount = configuration.prior.pseudoInputCount
+    encoderInputs = EncoderInputs(
+      configuration, capacity: capacity, layout: &layout, plan: &plan)
     encoder = LayerStack(
-      configuration.encoder, activation: configuration.activation, capacity: capacity,
-      precision: configuration.precision, layout: &layout, plan: &plan)
+      configuration.encoder, activation: configuration.activation,
+      capacity: capacity + pseudoInputCount, precision: configuration.precision, layout: &layout,
+      plan: &plan)
+    prior = LearnedPrior(
+      configuration.prior, latent: configuration.latent, capacity: capacity * draws,
+      layout: &layout, plan: &plan)
     decoder = LayerStack(
       configuration.decoder, activation: configuration.activation, capacity: capacity * draws,
       precision: configuration.precision, layout: &layout, plan: &plan)
     scorer = LikelihoodScorer(likelihood, inputs: configuration.inputs, layout: &layout)
-    encoderInputSlot =
-      if case .data = likelihood.encoderInput {
-        nil
-      } else {
-        plan.reserve(capacity: capacity, columns: configuration.encoder.input.count)
-      }
+    encoderInputGradientSlot =
+      pseudoInputCount > 0
+      ? plan.reserve(
+        capacity: capacity + pseudoInputCount, columns: configuration.encoder.input.count) : nil
+    decoderInputSlot =
+      configuration.classes > 0
+      ? plan.reserve(capacity: capacity * draws, columns: configuration.decoder.input.count) : nil
+    decoderInputGradientSlot =
+      configuration.classes > 0
+      ? plan.reserve(capacity: capacity * draws, columns: configuration.decoder.input.count) : nil
     latentSlot = plan.reserve(capacity: capacity * draws, columns: configuration.latent)
     latentGradientSlot = plan.reserve(capacity: capacity * draws, columns: configuration.latent)
-    posteriorGradientSlot = plan.reserve(capacity: capacity, columns: 2 * configuration.latent)
+    posteriorGradientSlot = plan.reserve(
+      capacity: capacity + pseudoInputCount, columns: 2 * configuration.latent)
     self.layout = layout
     arena = Arena(plan)
     drawFigures = .allocate(capacity: capacity * draws)
@@ -69,9 +87,13 @@ public final class VariationalAutoencoder {
     klWeights = FloatBuffer(count: configuration.latent)
     divergences = .allocate(capacity: configuration.latent)
     divergences.initialize(repeating: 0)
+    pseudoExamples = .allocate(capacity: pseudoInputCount)
+    _ = pseudoExamples.initialize(
+      from: (0..<pseudoInputCount).lazy.map { UInt32.max - UInt32($0) })
   }
 
   deinit {
+    pseudoExamples.deallocate()
     drawWeights.deallocate()
     divergences.deallocate()
     drawFigures.deallocate()
@@ -83,13 +105,59 @@ public final class VariationalAutoencoder {
 
   /// Means and log variances of q(z|x).
   ///
-  /// - Shape: `data` is `[examples, inputs]`; the result is `[examples, 2 * latent]`, in the arena
-  ///   until the next call.
+  /// - Shape: `data` is `[examples, inputs]`, `labels` `[examples]`; the result is `[examples, 2 *
+  ///   latent]`, in the arena until the next call.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   public func encode(
-    _ data: MatrixView, parameters: FloatBuffer
+    _ data: MatrixView, labels: UnsafeBufferPointer<UInt32>? = nil, parameters: FloatBuffer
   ) throws(KernelError) -> MatrixView {
-    try encoder.forward(prepare(data), scoring(parameters))
+    try encoder.forward(
+      encoderInputs.prepare(data, labels: labels, parameters: nil, arena: arena),
+      scoring(parameters))
+  }
+
+  /// Means and log variances of q(z|x), with everything prepared that p(z) takes.
+  func encodeWithPrior(
+    _ data: MatrixView, labels: UnsafeBufferPointer<UInt32>?, _ context: LayerContext
+  ) throws(KernelError) -> MatrixView {
+    let inputs = encoderInputs.prepare(
+      data, labels: labels, parameters: context.parameters, arena: arena)
+    let posteriors = try encoder.forward(inputs, context)
+    prior?.prepare(
+      parameters: context.parameters, posteriors: pseudoRows(of: posteriors, data.rows))
+    return posteriors.rows(0..<data.rows)
+  }
+
+  // What stands behind the rows of the examples.
+  private func pseudoRows(of matrix: MatrixView, _ examples: Int) -> MatrixView? {
+    configuration.prior.pseudoInputCount > 0 ? matrix.rows(examples..<matrix.rows) : nil
+  }
+
+  /// The decoder's outputs for some draws, with the label of each one's example.
+  func decode(
+    _ latents: MatrixView, labels: UnsafeBufferPointer<UInt32>?, draws: Int,
+    _ context: LayerContext
+  ) throws(KernelError) -> MatrixView {
+    guard let decoderInputSlot, let labels else { return try decoder.forward(latents, context) }
+    let inputs = arena.matrix(decoderInputSlot, rows: latents.rows)
+    for index in 0..<latents.rows {
+      let row = inputs.row(index)
+      row.update(repeating: 0)
+      _ = row.update(fromContentsOf: latents.row(index))
+      row[latents.columns + min(Int(labels[index / draws]), configuration.classes - 1)] = 1
+    }
+    return try decoder.forward(inputs, context)
+  }
+
+  /// Has pseudo-inputs start as examples, from number `first` on.
+  ///
+  /// - Shape: `data` is `[examples, inputs]`, `labels` `[examples]`.
+  func setPseudoInputs(
+    from data: MatrixView, labels: UnsafeBufferPointer<UInt32>?, first: Int,
+    parameters: FloatBuffer
+  ) {
+    encoderInputs.setPseudoInputs(
+      from: data, labels: labels, first: first, parameters: parameters, arena: arena)
   }
 
   /// How layers run where nothing is learned: in single precision, nothing dropped.
@@ -101,9 +169,9 @@ public final class VariationalAutoencoder {
   ///
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   func summarizePosteriors(
-    of data: MatrixView, parameters: FloatBuffer
+    of data: MatrixView, labels: UnsafeBufferPointer<UInt32>?, parameters: FloatBuffer
   ) throws(KernelError) -> PosteriorSums {
-    let posterior = try encode(data, parameters: parameters)
+    let posterior = try encode(data, labels: labels, parameters: parameters)
     var sums = PosteriorSums(latent: configuration.latent)
     sums.exampleCount = data.rows
     sums.divergences.withUnsafeMutableBufferPointer { addDivergences(of: posterior, to: $0) }
@@ -116,37 +184,29 @@ public final class VariationalAutoencoder {
     return sums
   }
 
-  // What the encoder reads; in the arena until the next call unless it is the data themselves.
-  private func prepare(_ data: MatrixView) -> MatrixView {
-    guard let encoderInputSlot else { return data }
-    let prepared = arena.matrix(encoderInputSlot, rows: data.rows)
-    switch configuration.likelihood.encoderInput {
-    case .data: return data
-    case .log1p: log1p(of: data, into: prepared)
-    case .oneHot(let classes): oneHot(data, classes: classes, into: prepared)
-    }
-    return prepared
-  }
-
   /// The ELBO of these examples.
   ///
-  /// - Shape: `data` is `[examples, inputs]`; `noise` is `[examples * draws, latent]`, the draws of
-  ///   an example together.
+  /// - Shape: `data` is `[examples, inputs]`, `labels` `[examples]`; `noise` is `[examples * draws,
+  ///   latent]`, the draws of an example together.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   public func elbo(
-    of data: MatrixView, noise: MatrixView, parameters: FloatBuffer
+    of data: MatrixView, labels: UnsafeBufferPointer<UInt32>? = nil, noise: MatrixView,
+    parameters: FloatBuffer
   ) throws(KernelError) -> ELBO {
-    try forward(data, noise: noise, parameters: parameters, gradient: nil).elbo
+    try forward(data, labels: labels, noise: noise, parameters: parameters, gradient: nil).elbo
   }
 
   /// The ELBO of these examples, and the gradient of its negative, summed over the examples.
   ///
-  /// The SGVB estimator: the expectation over q is the mean over `draws` draws, the KL divergence
-  /// is exact.
+  /// The SGVB estimator: the expectation over q is the mean over `draws` draws. The KL divergence from
+  /// N(0, I) is exact; that from another prior has an exact E_q[log q(z|x)] and the mean of log p(z)
+  /// over the draws.
   ///
-  /// - Shape: `data` is `[examples, inputs]`; `noise` is `[examples * draws, latent]`.
+  /// - Shape: `data` is `[examples, inputs]`, `labels` `[examples]`; `noise` is `[examples * draws,
+  ///   latent]`.
   /// - Parameters:
   ///   - data: The examples.
+  ///   - labels: Their classes; nil where the model knows none.
   ///   - noise: ε, standard normal.
   ///   - parameters: The flat parameters.
   ///   - gradient: The flat buffer that receives the gradient.
@@ -156,62 +216,102 @@ public final class VariationalAutoencoder {
   /// - Returns: Sums over the examples.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   public func computeGradient(
-    of data: MatrixView, noise: MatrixView, parameters: FloatBuffer, into gradient: FloatBuffer,
+    of data: MatrixView, labels: UnsafeBufferPointer<UInt32>? = nil, noise: MatrixView,
+    parameters: FloatBuffer, into gradient: FloatBuffer,
     klWeighting: KLWeighting = .same(1), dropout: DropoutNoise? = nil,
     progress: BackwardProgress? = nil
   ) throws(KernelError) -> GradientOutcome {
     let clock = ContinuousClock()
     let start = clock.now
     let pass = try forward(
-      data, noise: noise, parameters: parameters, gradient: gradient, dropout: dropout)
+      data, labels: labels, noise: noise, parameters: parameters, gradient: gradient, dropout: dropout)
     let middle = clock.now
     if let range = scorer.range { progress?.didComplete(range) }
     let draws = configuration.draws
     findWeights(klWeighting, pass.posterior)
     // log p(x|z): `pass.decoded` now holds its negative gradient, times each draw's weight.
-    let latentGradient = arena.matrix(latentGradientSlot, rows: pass.latents.rows)
     let sink = BackwardSink(parameterGradient: gradient, progress: progress)
-    try decoder.backward(
-      pass.decoded, inputGradient: latentGradient, pass.decoderContext, sink)
-    // z = μ + σ ⊙ ε, and the KL divergence
-    let posteriorGradient = arena.matrix(posteriorGradientSlot, rows: data.rows)
-    if configuration.bound == .elbo && configuration.estimator == .standard {
+    let latentGradient = try differentiateDecoder(pass, sink)
+    // log p(z), log q(z|x) and z = μ + σ ⊙ ε
+    let posteriorGradient = arena.matrix(
+      posteriorGradientSlot, rows: data.rows + configuration.prior.pseudoInputCount)
+    let ofExamples = posteriorGradient.rows(0..<data.rows)
+    if prior == nil && configuration.bound == .elbo && configuration.estimator == .standard {
       reparameterizeBackward(
         latentGradient: latentGradient, posterior: pass.posterior, noise: noise, draws: draws,
-        klWeights: klWeights, into: posteriorGradient)
+        klWeights: klWeights, into: ofExamples)
     } else {
+      let weights = UnsafeBufferPointer(drawWeights)
+      let beta = klWeights.base[0]
       drawGradient(
         latentGradient: latentGradient, posterior: pass.posterior, noise: noise,
-        latents: pass.latents, weights: UnsafeBufferPointer(drawWeights), draws: draws,
-        estimator: configuration.estimator, beta: klWeights.base[0], into: posteriorGradient)
+        priorScores: prior?.scores(of: pass.latents, arena: arena) ?? pass.latents,
+        weights: weights, draws: draws, estimator: configuration.estimator, beta: beta,
+        into: ofExamples)
+      prior?.backward(
+        pass.latents, drawWeights: weights, scale: beta, arena: arena, into: gradient,
+        posteriors: pseudoRows(of: posteriorGradient, data.rows))
+      if let range = prior?.range { progress?.didComplete(range) }
     }
-    try encoder.backward(posteriorGradient, inputGradient: nil, pass.encoderContext, sink)
+    let inputGradient = encoderInputGradientSlot.map {
+      arena.matrix($0, rows: posteriorGradient.rows)
+    }
+    try encoder.backward(
+      posteriorGradient, inputGradient: inputGradient, pass.encoderContext, sink)
+    if let inputGradient, let range = encoderInputs.range {
+      encoderInputs.storeGradient(inputGradient, into: gradient)
+      progress?.didComplete(range)
+    }
     return GradientOutcome(
       elbo: pass.elbo, importanceWeightedBoundSum: pass.boundSum,
       forwardSeconds: start.duration(to: middle) / .seconds(1),
       backwardSeconds: middle.duration(to: clock.now) / .seconds(1))
   }
 
-  /// The matrix products of ``computeGradient(of:noise:parameters:into:progress:)`` and nothing
+  // ∂/∂z, [draws, latent].
+  private func differentiateDecoder(
+    _ pass: Pass, _ sink: BackwardSink
+  ) throws(KernelError) -> MatrixView {
+    let latentGradient = arena.matrix(latentGradientSlot, rows: pass.latents.rows)
+    let inputGradient =
+      decoderInputGradientSlot.map { arena.matrix($0, rows: pass.latents.rows) } ?? latentGradient
+    try decoder.backward(pass.decoded, inputGradient: inputGradient, pass.decoderContext, sink)
+    if decoderInputGradientSlot != nil {
+      for row in 0..<latentGradient.rows {
+        _ = latentGradient.row(row).update(
+          fromContentsOf: inputGradient.row(row)[..<configuration.latent])
+      }
+    }
+    return latentGradient
+  }
+
+  /// The matrix products of ``computeGradient(of:labels:noise:parameters:into:progress:)`` and nothing
   /// else: the least time that a step can take.
   ///
   /// The gradient is overwritten by something meaningless.
   ///
-  /// - Shape: `data` is `[examples, inputs]`.
+  /// - Shape: `data` is `[examples, inputs]`, `labels` `[examples]`.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   public func runProducts(
-    _ data: MatrixView, parameters: FloatBuffer, gradient: FloatBuffer
+    _ data: MatrixView, labels: UnsafeBufferPointer<UInt32>? = nil, parameters: FloatBuffer,
+    gradient: FloatBuffer
   ) throws(KernelError) {
-    let latents = latentRows(data.rows * configuration.draws)
     let context = LayerContext(
       parameters: parameters, arena: arena, precision: configuration.precision)
     let sink = BackwardSink(parameterGradient: gradient)
+    let posteriorGradient = arena.matrix(
+      posteriorGradientSlot, rows: data.rows + configuration.prior.pseudoInputCount)
     try encoder.runProducts(
-      prepare(data), gradient: arena.matrix(posteriorGradientSlot, rows: data.rows),
-      inputGradient: nil, context, sink)
+      encoderInputs.prepare(data, labels: labels, parameters: parameters, arena: arena),
+      gradient: posteriorGradient,
+      inputGradient: encoderInputGradientSlot.map {
+        arena.matrix($0, rows: posteriorGradient.rows)
+      }, context, sink)
+    let draws = data.rows * configuration.draws
     try decoder.runProducts(
-      latents, gradient: nil,
-      inputGradient: arena.matrix(latentGradientSlot, rows: latents.rows), context, sink)
+      arena.matrix(decoderInputSlot ?? latentSlot, rows: draws), gradient: nil,
+      inputGradient: arena.matrix(decoderInputGradientSlot ?? latentGradientSlot, rows: draws),
+      context, sink)
   }
 
   private func findWeights(_ weighting: KLWeighting, _ posterior: MatrixView) {
@@ -236,8 +336,8 @@ public final class VariationalAutoencoder {
   }
 
   private func forward(
-    _ data: MatrixView, noise: MatrixView, parameters: FloatBuffer, gradient: FloatBuffer?,
-    dropout: DropoutNoise? = nil
+    _ data: MatrixView, labels: UnsafeBufferPointer<UInt32>?, noise: MatrixView,
+    parameters: FloatBuffer, gradient: FloatBuffer?, dropout: DropoutNoise? = nil
   ) throws(KernelError) -> Pass {
     let draws = configuration.draws
     precondition(
@@ -249,13 +349,15 @@ public final class VariationalAutoencoder {
         parameters: parameters, arena: self.arena,
         precision: gradient == nil ? .f32 : self.configuration.precision, dropout: dropout)
     }
-    let encoderContext = context(dropout)
+    let encoderContext = context(
+      dropout?.with(extraRows: UnsafeBufferPointer(pseudoExamples)))
     let decoderContext = context(dropout?.with(draws: draws))
-    let posterior = try encoder.forward(prepare(data), encoderContext)
+    let posterior = try encodeWithPrior(data, labels: labels, encoderContext)
     let latents = latentRows(noise.rows)
     reparameterize(
       posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
-    let decoded = try decoder.forward(latents, decoderContext)
+    estimateDivergences(posterior, latents)
+    let decoded = try decode(latents, labels: labels, draws: draws, decoderContext)
     var boundSum = 0.0
     if gradient != nil && configuration.bound == .iwae {
       // How much a draw counts depends on the scores of all: once for those, once for the gradient.
@@ -276,5 +378,19 @@ public final class VariationalAutoencoder {
     return Pass(
       elbo: elbo, boundSum: boundSum, encoderContext: encoderContext,
       decoderContext: decoderContext, posterior: posterior, latents: latents, decoded: decoded)
+  }
+
+  // KL(q ‖ p) of each example, where p(z) is no standard normal: E_q[log q(z|x)] and the draws' log p(z).
+  private func estimateDivergences(_ posterior: MatrixView, _ latents: MatrixView) {
+    guard let prior else { return }
+    let logDensities = prior.density(of: latents, arena: arena)
+    let (draws, latent) = (configuration.draws, configuration.latent)
+    for example in 0..<posterior.rows {
+      let logVariances = posterior.row(example)[latent...]
+      let negativeEntropy =
+        -0.5 * logVariances.reduce(Double(latent) * 2.8378770664093453) { $0 + Double($1) }
+      let logDensity = logDensities[example * draws..<(example + 1) * draws].reduce(0, +)
+      exampleFigures[example] = negativeEntropy - logDensity / Double(draws)
+    }
   }
 }

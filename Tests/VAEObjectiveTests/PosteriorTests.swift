@@ -48,17 +48,17 @@ import VAEObjective
     sums.squares = [2 * 0.0121, 2 * 0.0081, 50]
     #expect(sums.activeUnitCount == 1)
     sums.divergences = [0.5, 0.25, 0]
-    #expect(!sums.isCollapsed, "Two examples tell nothing")
+    #expect(!sums.isCollapsed(hasStandardPrior: true), "Two examples tell nothing")
     sums.exampleCount = 100
     sums.means = [0, 0, 500]
     sums.squares = [100 * 0.0121, 100 * 0.0081, 2500]
     sums.divergences = [100, 25, 0]
-    #expect(!sums.isCollapsed)
+    #expect(!sums.isCollapsed(hasStandardPrior: true))
     sums.divergences = [25, 12.5, 0]
-    #expect(sums.isCollapsed)
+    #expect(sums.isCollapsed(hasStandardPrior: true))
     (sums.means, sums.squares) = ([0, 0, 500], [0, 0, 2500])
     sums.divergences = [100, 25, 0]
-    #expect(sums.isCollapsed)
+    #expect(sums.isCollapsed(hasStandardPrior: true))
   }
 
   @Test func effectiveSampleSizeAndErrorAreThoseOfTheDraws() throws {

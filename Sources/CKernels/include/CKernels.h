@@ -164,17 +164,46 @@ enum vd_kernel_estimator { VD_KERNEL_WHOLE, VD_KERNEL_PATH, VD_KERNEL_DOUBLY };
 
 /// Gradient of −Σ weight · log w with respect to the posterior's parameters, the weights held.
 /// `latent_gradient` is that of −log p(x|z), times each draw's weight; `beta` multiplies
-/// log p(z) − log q(z|x).
+/// log p(z) − log q(z|x). `prior_scores` is −∂ log p(z) / ∂z, which for N(0, I) is z itself.
 void vd_kernel_draw_gradient(size_t rows, size_t latents, size_t draws,
                              enum vd_kernel_estimator estimator, float beta,
                              const float *posterior, const float *noise,
-                             const float *latent_values, const float *latent_gradient,
+                             const float *prior_scores, const float *latent_gradient,
                              const float *weights, float *posterior_gradient);
 
 /// log N(z; 0, I) − log N(z; mean, variance) for each of `rows` rows of latents, from the noise
 /// that made it: Σ_j ½ (noise² + log variance − z²). Row r belongs to row r / draws of `posterior`.
 void vd_kernel_log_prior_ratio(size_t rows, size_t latents, size_t draws, const float *posterior,
                                const float *noise, const float *latent_values, double *log_ratio);
+
+/// log N(z; mean, variance) of each row's own posterior, from the noise that made z.
+void vd_kernel_log_posterior(size_t rows, size_t latents, size_t draws, const float *posterior,
+                             const float *noise, double *log_density);
+
+// MARK: Mixtures of diagonal Gaussians
+
+/// `components` of them, at the beginning of rows of `stride`: [latents, stride] means and inverse
+/// variances, and [stride] logarithms of each one's weight times its density at its mean. Where
+/// there is no component: precision 0 and log weight −infinity.
+typedef struct {
+  size_t latents, components, stride;
+  const float *means, *precisions, *log_weights;
+} vd_kernel_mixture;
+
+/// log p(z) of each of `rows` rows of latents, and what part of p(z) is each component's,
+/// [rows, stride].
+void vd_kernel_mixture_density(const vd_kernel_mixture *mixture, size_t rows, const float *latents,
+                               float *responsibilities, double *log_density);
+
+/// −∂ log p(z) / ∂z, [rows, latents].
+void vd_kernel_mixture_scores(const vd_kernel_mixture *mixture, size_t rows, const float *latents,
+                              const float *responsibilities, float *scores);
+
+/// Adds scale · Σ weight ∂(−log p(z)) with respect to means, log variances and log weights.
+void vd_kernel_mixture_gradient(const vd_kernel_mixture *mixture, size_t rows, const float *latents,
+                                const float *responsibilities, const float *weights, float scale,
+                                float *mean_gradient, float *variance_gradient,
+                                float *weight_gradient);
 
 // MARK: Optimizers. The gradient is first multiplied by `gradient_scale`. Each returns whether all
 // updated parameters are finite.

@@ -1,0 +1,71 @@
+internal import Digests
+internal import TensorKernels
+
+/// The class of each example of an array, by its number from 0 on.
+public struct Labels: Sendable, Equatable {
+  /// Where they came from, for messages.
+  public let path: String
+  /// One for each example.
+  public let values: [UInt32]
+
+  /// The most classes that are told apart.
+  public static var mostClasses: Int { 65_536 }
+
+  /// Reads labels: an NPY or IDX file, gzipped or not, of whole numbers.
+  ///
+  /// - Shape: `[exampleCount]`, or `[exampleCount, 1]`.
+  /// - Throws: ``DataError`` with what is wrong.
+  init(opening path: String, exampleCount: Int) throws(DataError) {
+    try self.init(NumericArray(columnAt: path), exampleCount: exampleCount)
+  }
+
+  init(_ array: NumericArray, exampleCount: Int) throws(DataError) {
+    path = array.path
+    try array.load()
+    if array.width != 1 || array.exampleCount != exampleCount {
+      throw .otherLabelCount(path: path, shape: array.shape, exampleCount: exampleCount)
+    }
+    let value = FloatBuffer(count: 1)
+    var values: [UInt32] = []
+    values.reserveCapacity(exampleCount)
+    for example in 0..<exampleCount {
+      array.read(example: example, scale: 1, into: value.mutableElements)
+      guard let label = UInt32(exactly: value.base[0]), label < Self.mostClasses else {
+        throw .notALabel(path: path, example: example, value: value.base[0])
+      }
+      values.append(label)
+    }
+    self.values = values
+  }
+
+  /// The classes there are, if they are numbered from 0 without a gap at the end.
+  public var classCount: Int { Int(values.max() ?? 0) + 1 }
+
+  /// SHA-256 of all labels.
+  public var digest: String {
+    values.withUnsafeBytes { SHA256.hexadecimal(SHA256.digest($0)) }
+  }
+
+  /// Fails if an example has a class that there is not.
+  ///
+  /// - Throws: ``DataError/otherClass(path:example:label:classes:)``.
+  public func check(classes: Int) throws(DataError) {
+    if let example = values.firstIndex(where: { $0 >= classes }) {
+      throw .otherClass(path: path, example: example, label: values[example], classes: classes)
+    }
+  }
+}
+
+/// What labels are wanted beside the data.
+public struct LabelRequest: Sendable, Equatable {
+  /// A file of the training examples' labels; nil for those that lie beside the data.
+  public let train: String?
+  /// A file of the test examples' labels.
+  public let test: String?
+
+  /// Both.
+  public init(train: String?, test: String?) {
+    self.train = train
+    self.test = test
+  }
+}

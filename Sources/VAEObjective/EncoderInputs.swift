@@ -1,0 +1,116 @@
+internal import Layers
+internal import TensorKernels
+
+/// What the encoder reads: the data as its likelihood shows them, labels beside them, pseudo-inputs
+/// behind them; one a thread.
+///
+/// - Shape: `[examples + pseudo-inputs, encoder inputs]`; a row holds the numbers of each pixel and
+///   behind them, where there are labels, 1 at the example's class and 0 at the others.
+final class EncoderInputs {
+  private let likelihood: Likelihood
+  private let classes: Int
+  private let extents: Extents
+  private let pseudoInputCount: Int
+  private let slot: ArenaSlot?
+  private let transformedSlot: ArenaSlot?
+  /// Where the pseudo-inputs lie in the flat buffers; nil where there are none.
+  let range: Range<Int>?
+
+  /// Takes the places of pseudo-inputs in the layout, before everything else, and of what is read in the
+  /// arena.
+  init(
+    _ configuration: ModelConfiguration, capacity: Int, layout: inout ParameterLayout,
+    plan: inout ArenaPlan
+  ) {
+    likelihood = configuration.likelihood
+    classes = configuration.classes
+    extents = configuration.encoder.input
+    pseudoInputCount = configuration.prior.pseudoInputCount
+    let isTransformed =
+      if case .data = likelihood.encoderInput { false } else { true }
+    slot =
+      isTransformed || classes > 0 || pseudoInputCount > 0
+      ? plan.reserve(capacity: capacity + pseudoInputCount, columns: extents.count) : nil
+    transformedSlot =
+      isTransformed && classes > 0
+      ? plan.reserve(capacity: capacity, columns: extents.count - classes * extents.pixelCount)
+      : nil
+    if pseudoInputCount > 0 {
+      let start = layout.bufferCount
+      layout.addFree(
+        name: "prior.pseudo_inputs", shape: [pseudoInputCount, extents.count], start: .constant(0))
+      range = start..<layout.bufferCount
+    } else {
+      range = nil
+    }
+  }
+
+  /// The encoder's inputs, in the arena until the next call unless they are the data themselves.
+  ///
+  /// - Parameters:
+  ///   - data: The examples.
+  ///   - labels: The class of each; nil where the model knows none.
+  ///   - parameters: The flat parameters; nil leaves pseudo-inputs out.
+  ///   - arena: Where they lie.
+  func prepare(
+    _ data: MatrixView, labels: UnsafeBufferPointer<UInt32>?, parameters: FloatBuffer?,
+    arena: Arena
+  ) -> MatrixView {
+    precondition(
+      (labels?.count ?? 0) == (classes > 0 ? data.rows : 0),
+      "\(labels?.count ?? 0) labels of \(classes) classes do not fit data \(data.shape)")
+    guard let slot else { return data }
+    let extra = parameters == nil ? 0 : pseudoInputCount
+    let inputs = arena.matrix(slot, rows: data.rows + extra)
+    let own = inputs.rows(0..<data.rows)
+    let shown = transformedSlot.map { arena.matrix($0, rows: data.rows) } ?? own
+    switch likelihood.encoderInput {
+    case .data:
+      if labels == nil { own.copy(data) }
+    case .log1p: log1p(of: data, into: shown)
+    case .oneHot(let classes): oneHot(data, classes: classes, into: shown)
+    }
+    if let labels { join(transformedSlot == nil ? data : shown, labels, into: own) }
+    if let range, let parameters, extra > 0 {
+      inputs.rows(data.rows..<inputs.rows).copy(pseudoInputs(in: parameters, range))
+    }
+    return inputs
+  }
+
+  /// Writes examples as pseudo-inputs, from number `first` on.
+  func setPseudoInputs(
+    from data: MatrixView, labels: UnsafeBufferPointer<UInt32>?, first: Int,
+    parameters: FloatBuffer, arena: Arena
+  ) {
+    guard let range else { return }
+    let inputs = prepare(data, labels: labels, parameters: nil, arena: arena)
+    pseudoInputs(in: parameters, range).rows(first..<first + data.rows).copy(inputs)
+  }
+
+  /// Takes the pseudo-inputs' gradient out of that of all inputs.
+  func storeGradient(_ inputGradient: MatrixView, into gradient: FloatBuffer) {
+    guard let range else { return }
+    pseudoInputs(in: gradient, range).copy(
+      inputGradient.rows(inputGradient.rows - pseudoInputCount..<inputGradient.rows))
+  }
+
+  private func pseudoInputs(in flat: FloatBuffer, _ range: Range<Int>) -> MatrixView {
+    flat.matrix(rows: pseudoInputCount, columns: extents.count, offset: range.lowerBound)
+  }
+
+  // The numbers of each pixel, and the label behind them.
+  private func join(
+    _ values: MatrixView, _ labels: UnsafeBufferPointer<UInt32>, into inputs: MatrixView
+  ) {
+    let channels = extents.channels - classes
+    for (row, label) in labels.enumerated() {
+      let (from, to) = (values.row(row), inputs.row(row))
+      to.update(repeating: 0)
+      for pixel in 0..<extents.pixelCount {
+        let start = pixel * extents.channels
+        for channel in 0..<channels { to[start + channel] = from[pixel * channels + channel] }
+        to[start + channels + min(Int(label), classes - 1)] = 1
+      }
+    }
+  }
+}
