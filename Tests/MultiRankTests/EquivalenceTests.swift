@@ -82,10 +82,16 @@ import Training
       ["--bound", "iwae", "--draws", "3", "--gradient-estimator", "dreg"],
       ["--likelihood", "zero-inflated-negative-binomial", "--library-size", "observed"],
       ["--likelihood", "laplace", "--observation-scale", "shared"],
+      ["--prior", "mixture", "--prior-components", "7", "--condition", "labels"],
+      ["--prior", "vamp", "--prior-components", "30", "--kl-warmup-steps", "20"],
       [
         "--encoder", "conv 4 kernel 3 stride 2 group-norm 2, residual 6, dropout 0.2, dense 10",
         "--decoder",
         "dense 10 layer-norm, dropout 0.1, dense 4x4x4, transposed-conv kernel 4 stride 2",
+      ],
+      [
+        "--encoder", "conv 4 kernel 3 stride 2, dropout 0.2, dense 10", "--decoder", "dense 10",
+        "--condition", "labels", "--prior", "vamp", "--prior-components", "9",
       ],
     ], ["shared-memory", "overlapped"])
   func likelihoodsAndObjectives(_ flags: [String], _ method: String) throws {
@@ -110,7 +116,8 @@ import Training
       try Self.events($0, "train").map { $0.objective ?? 0 }
     }
     for (a, b) in zip(objectives[0], objectives[1]) { #expect(abs(a - b) <= 1e-4 * abs(a)) }
-    let hasOwn = !flags.contains("--likelihood") && !flags.contains("--encoder")
+    let plain = ["--likelihood", "--encoder", "--condition"]
+    let hasOwn = !flags.contains { plain.contains($0) }
     #expect((objectives[0].first != 0) == hasOwn)
     for (a, b) in zip(one, many) {
       #expect(try abs(#require(a.elbo) - #require(b.elbo)) < 1e-4 * abs(#require(a.elbo)))

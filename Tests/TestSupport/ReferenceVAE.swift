@@ -13,6 +13,8 @@ package struct ReferenceVAE {
   /// One of the names of ``ReferenceLikelihood``.
   package var likelihood: String
   package var draws: Int
+  /// Classes that encoder and decoder are told.
+  package var classes = 0
 
   package init(
     inputs: Int, hidden: [Int], latent: Int, activation: String, likelihood: String, draws: Int = 1
@@ -38,13 +40,13 @@ package struct ReferenceVAE {
   package var layers: [(path: String, outputs: Int, inputs: Int)] {
     var result: [(String, Int, Int)] = []
     let likelihood = observed.likelihood
-    var width = likelihood.encoderInputs(inputs: inputs)
+    var width = likelihood.encoderInputs(inputs: inputs) + classes
     for (number, size) in hidden.enumerated() {
       result.append(("encoder.\(number)", size, width))
       width = size
     }
     result += [("encoder.mean", latent, width), ("encoder.log_variance", latent, width)]
-    width = latent
+    width = latent + classes
     for (number, size) in hidden.reversed().enumerated() {
       result.append(("decoder.\(number)", size, width))
       width = size
@@ -155,14 +157,23 @@ package struct ReferenceVAE {
   }
 
   /// The posterior's mean and log variance.
-  package func encode(_ p: Tensors, _ x: [Double]) -> (mean: [Double], logVariance: [Double]) {
-    let h = stack(p, "encoder", observed.encoderInput(x)).output
+  package func encode(
+    _ p: Tensors, _ x: [Double], label: Int? = nil
+  ) -> (mean: [Double], logVariance: [Double]) {
+    encode(p, read: observed.encoderInput(x) + oneHot(label))
+  }
+
+  func oneHot(_ label: Int?) -> [Double] { (0..<classes).map { $0 == label ? 1 : 0 } }
+
+  /// The same for what the encoder reads itself.
+  func encode(_ p: Tensors, read: [Double]) -> (mean: [Double], logVariance: [Double]) {
+    let h = stack(p, "encoder", read).output
     return (affine(p, "encoder.mean", h), affine(p, "encoder.log_variance", h))
   }
 
   /// The decoder's heads.
-  package func decode(_ p: Tensors, _ z: [Double]) -> [[Double]] {
-    let h = stack(p, "decoder", z).output
+  package func decode(_ p: Tensors, _ z: [Double], label: Int? = nil) -> [[Double]] {
+    let h = stack(p, "decoder", z + oneHot(label)).output
     return heads.map { affine(p, "decoder.\($0)", h) }
   }
 
