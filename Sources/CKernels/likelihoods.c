@@ -147,26 +147,106 @@ VD_DISPATCHED void vd_kernel_zero_inflated_negative_binomial(const vd_kernel_sco
   score_rows(s, vd_zero_inflated_negative_binomial, FREE, 1);
 }
 
-// log softmax(l)[x] of each value's `classes` logits, which lie together.
+// y of a number.
+VD_INLINE float standardized(const vd_kernel_column *column, float x) {
+  float value = column->kind == VD_COLUMN_LOG_NORMAL ? vd_log(x) : x;
+  return (value - column->center) * column->inverse_scale;
+}
+
+// log p(x) of one value; its outputs become the gradient. The density of x is that of y times dy/dx.
+VD_INLINE float score_value(const vd_kernel_scoring *s, const vd_kernel_column *column, float x,
+                            float *o, float scale) {
+  vd_term t;
+  float jacobian = 0;
+  switch (column->kind) {
+  case VD_COLUMN_BERNOULLI:
+    t = vd_bernoulli(x, o[0], 0, 0, s);
+    break;
+  case VD_COLUMN_POISSON:
+    t = vd_poisson(x, o[0], 0, 0, s);
+    break;
+  default:
+    t = vd_gaussian(standardized(column, x), o[0], o[1], 0, s);
+    jacobian = column->log_scale + (column->kind == VD_COLUMN_LOG_NORMAL ? vd_log(x) : 0.0f);
+    if (s->wants_gradient) o[1] = scale * t.b;
+  }
+  if (s->wants_gradient) o[0] = scale * t.a;
+  return t.log_p - jacobian;
+}
+
+VD_INLINE size_t class_of(float x, size_t classes) {
+  size_t chosen = x > 0 ? (size_t)x : 0;
+  return chosen < classes ? chosen : classes - 1;
+}
+
+// log softmax(l)[x].
+VD_INLINE float score_class(const vd_kernel_scoring *s, size_t classes, float x, float *restrict l,
+                            float scale) {
+#pragma clang fp reassociate(on)
+  size_t chosen = class_of(x, classes);
+  float largest = largest_of(classes, l), total = 0, own = l[chosen];
+  for (size_t k = 0; k < classes; k++) total += vd_exp(l[k] - largest);
+  if (s->wants_gradient) {
+    float factor = scale / total;
+    for (size_t k = 0; k < classes; k++) l[k] = vd_exp(l[k] - largest) * factor;
+    l[chosen] -= scale;
+  }
+  return own - largest - vd_log(total);
+}
+
+// The logits of each value's classes lie together.
 VD_DISPATCHED void vd_kernel_categorical(const vd_kernel_scoring *s, size_t classes) {
   for (size_t r = 0; r < s->rows; r++) {
     const float *x = s->data + r / s->draws * s->columns;
+    float scale = s->row_scales ? s->scale * s->row_scales[r] : s->scale;
     double sum = 0;
-    for (size_t j = 0; j < s->columns; j++) {
-#pragma clang fp reassociate(on)
-      float *restrict l = s->outputs + (r * s->columns + j) * classes;
-      size_t chosen = x[j] > 0 ? (size_t)x[j] : 0;
-      chosen = chosen < classes ? chosen : classes - 1;
-      float largest = largest_of(classes, l), total = 0, own = l[chosen];
-      for (size_t k = 0; k < classes; k++) total += vd_exp(l[k] - largest);
-      sum += own - largest - vd_log(total);
-      if (!s->wants_gradient) continue;
-      float scale = s->row_scales ? s->scale * s->row_scales[r] : s->scale;
-      float inverse = scale / total;
-      for (size_t k = 0; k < classes; k++) l[k] = vd_exp(l[k] - largest) * inverse;
-      l[chosen] -= scale;
+    for (size_t j = 0; j < s->columns; j++)
+      sum += score_class(s, classes, x[j], s->outputs + (r * s->columns + j) * classes, scale);
+    s->log_likelihood[r] = sum;
+  }
+}
+
+VD_DISPATCHED void vd_kernel_table(const vd_kernel_scoring *s, const vd_kernel_column *columns,
+                                   size_t outputs_per_row) {
+  for (size_t r = 0; r < s->rows; r++) {
+    const float *x = s->data + r / s->draws * s->columns;
+    float *o = s->outputs + r * outputs_per_row;
+    float scale = s->row_scales ? s->scale * s->row_scales[r] : s->scale;
+    double sum = 0;
+    for (size_t j = 0; j < s->columns; o += columns[j].outputs, j++) {
+      if (isnan(x[j])) {
+        if (s->wants_gradient)
+          for (size_t k = 0; k < columns[j].outputs; k++) o[k] = 0;
+      } else if (columns[j].kind == VD_COLUMN_CATEGORICAL) {
+        sum += score_class(s, columns[j].outputs, x[j], o, scale);
+      } else {
+        sum += score_value(s, columns + j, x[j], o, scale);
+      }
     }
     s->log_likelihood[r] = sum;
+  }
+}
+
+VD_DISPATCHED void vd_kernel_table_inputs(size_t rows, size_t columns,
+                                          const vd_kernel_column *table, const float *source,
+                                          float *destination) {
+  for (size_t r = 0; r < rows; r++) {
+    for (size_t j = 0; j < columns; j++) {
+      float x = source[r * columns + j];
+      size_t width = table[j].kind == VD_COLUMN_CATEGORICAL ? table[j].outputs : 1;
+      for (size_t k = 0; k < width; k++) destination[k] = 0;
+      if (isnan(x)) {
+      } else if (table[j].kind == VD_COLUMN_CATEGORICAL) {
+        destination[class_of(x, width)] = 1;
+      } else if (table[j].kind == VD_COLUMN_POISSON) {
+        *destination = vd_log1p(x);
+      } else {
+        *destination = table[j].kind == VD_COLUMN_BERNOULLI ? x : standardized(table + j, x);
+      }
+      destination += width;
+    }
+    for (size_t j = 0; j < columns; j++)
+      *destination++ = isnan(source[r * columns + j]) ? 0.0f : 1.0f;
   }
 }
 

@@ -34,6 +34,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case nonFinite(path: String, example: Int, position: Int)
   /// Values that the likelihood does not allow.
   case unsuitable(path: String, values: FoundValues, needs: ValueNeed, reason: String)
+  /// Values in a column of a table that its distribution does not have.
+  case unsuitableColumn(path: String, column: Int, found: String, needs: String)
   /// Train and test examples of different widths.
   case differentWidths(train: [Int], test: [Int])
   /// Examples that do not fit a model.
@@ -91,9 +93,12 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
       "'\(path)' is empty: its shape is \(shape)"
     case .nonFinite(let path, let example, let position):
       "'\(path)' holds NaN, infinity or a number beyond 32-bit floating point, first at value \(position) of example \(example);"
-        + " remove or replace such values"
+        + " remove or replace such values, or use --likelihood table, which passes over NaN"
     case .unsuitable(let path, let values, let needs, let reason):
       "'\(path)' has \(needs.words(for: values)), but \(reason) needs \(needs); \(needs.advice(for: values))"
+    case .unsuitableColumn(let path, let column, let found, let needs):
+      "'\(path)' has \(found) in column \(column + 1), which needs \(needs); --columns says what each"
+        + " column is"
     case .differentWidths(let train, let test):
       "Training examples have the shape \(train) and test examples \(test); they must be alike"
     case .otherWidth(let path, let width, let expected):

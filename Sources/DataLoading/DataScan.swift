@@ -28,16 +28,21 @@ public struct DataScan: Sendable, Equatable {
     max(1, (1 << 22) / array.rowByteCount)
   }
 
+  /// The examples of a piece.
+  static func examples(ofPiece piece: Int, of array: NumericArray) -> Range<Int> {
+    let count = examplesPerPiece(of: array)
+    return piece * count..<min((piece + 1) * count, array.exampleCount)
+  }
+
   /// Scans some pieces.
   ///
   /// - Parameters:
   ///   - array: The examples.
   ///   - pieces: Which pieces; all of them on one rank.
   public init(_ array: NumericArray, pieces: Range<Int>) {
-    let examples = Self.examplesPerPiece(of: array)
     let row = FloatBuffer(count: array.width)
     for piece in pieces {
-      let range = piece * examples..<min((piece + 1) * examples, array.exampleCount)
+      let range = Self.examples(ofPiece: piece, of: array)
       let bytes = range.lowerBound * array.rowByteCount..<range.upperBound * array.rowByteCount
       let raw = UnsafeRawBufferPointer(rebasing: array.bytes[bytes])
       digests += SHA256.digest(raw)

@@ -91,6 +91,6 @@ public enum ValueNeed: Sendable, Equatable, CustomStringConvertible {
   }
 }
 
-private func short(_ value: Float) -> String {
+func short(_ value: Float) -> String {
   value == value.rounded() && value.magnitude < 1e9 ? String(Int(value)) : String(value)
 }

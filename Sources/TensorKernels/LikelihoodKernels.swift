@@ -20,10 +20,19 @@ public enum LikelihoodFamily: Sendable, Equatable {
   case zeroInflatedNegativeBinomial
   /// Of class numbers; as many logits as there are classes.
   case categorical(classes: Int)
+  /// Each column of a table by its own; NaN is passed over.
+  case table([TableColumn])
 
-  /// How many of the decoder's outputs belong to one value, where spreads are the decoder's too.
-  public var outputsPerValue: Int {
+  /// How many of the decoder's outputs belong to a row of `width` values, where spreads are the
+  /// decoder's too.
+  public func outputs(width: Int) -> Int {
+    if case .table(let columns) = self { return columns.reduce(0) { $0 + $1.outputCount } }
+    return width * outputsPerValue
+  }
+
+  private var outputsPerValue: Int {
     switch self {
+    case .table: 0
     case .bernoulli, .continuousBernoulli, .poisson, .negativeBinomial: 1
     case .gaussian, .laplace, .discretizedLogistic, .zeroInflatedNegativeBinomial: 2
     case .categorical(let classes): classes
@@ -75,7 +84,7 @@ public struct LikelihoodScoring {
     let width = data.columns
     precondition(
       outputs.rows == data.rows * draws && logLikelihood.count >= outputs.rows
-        && outputs.columns == width * outputsPerValue
+        && outputs.columns == outputCount(width)
         && (free.map { $0.values.count >= width && $0.gradient.count >= width } ?? true)
         && (rowScales.map { $0.count >= outputs.rows } ?? true)
         && (shares.map { $0.count >= width } ?? true),
@@ -106,15 +115,18 @@ public struct LikelihoodScoring {
     case .negativeBinomial: vd_kernel_negative_binomial(&scoring)
     case .zeroInflatedNegativeBinomial: vd_kernel_zero_inflated_negative_binomial(&scoring)
     case .categorical(let classes): vd_kernel_categorical(&scoring, classes)
+    case .table(let columns):
+      vd_kernel_table(&scoring, columns.map(\.kernel), outputs.columns)
     }
   }
 
-  private var outputsPerValue: Int {
+  private func outputCount(_ width: Int) -> Int {
     switch family {
-    case .gaussian, .laplace, .discretizedLogistic: free == nil ? 2 : 1
+    case .gaussian, .laplace, .discretizedLogistic: width * (free == nil ? 2 : 1)
     case .negativeBinomial, .zeroInflatedNegativeBinomial:
-      free == nil ? 0 : family.outputsPerValue  // log θ is never the decoder's
-    default: family.outputsPerValue
+      free == nil ? 0 : family.outputs(width: width)  // log θ is never the decoder's
+    case .table(let columns): columns.count == width ? family.outputs(width: width) : 0
+    default: family.outputs(width: width)
     }
   }
 }

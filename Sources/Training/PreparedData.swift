@@ -19,6 +19,9 @@ public struct PreparedData: Sendable {
   public let range: ClosedRange<Float>
   /// How many classes the examples have; nil where labels are not asked for.
   public let classes: Int?
+  /// What the columns of a table are, standardized by the training examples unless the configuration
+  /// says by what; nil for other data.
+  let columns: TableDescription?
 
   /// Opens, scans and splits what the configuration names.
   ///
@@ -55,13 +58,15 @@ public struct PreparedData: Sendable {
     let testScan = try source.test.map { try Self.scan($0, agreement) }
     let scale =
       configuration.scale.map { Float($0) }
-      ?? Self.usualScale(configuration.valueNeed.need, source, trainScan)
+      ?? (configuration.likelihood == .table
+        ? 1 : Self.usualScale(configuration.valueNeed.need, source, trainScan))
     digest = SHA256.hexadecimal(
       of: trainScan.digest(of: source.train)
         + (source.test.flatMap { array in testScan.map { $0.digest(of: array) } } ?? "")
         + labels.map(\.digest).joined())
     self.scale = scale
     hasSplit = source.test != nil || holdsOut
+    columns = try Self.columns(of: configuration, source, agreement)
     (train, test) = try agreement.onEveryRank {
       try Self.check(source.train, trainScan, configuration, scale: scale)
       guard let testArray = source.test, let testScan else {
@@ -146,20 +151,60 @@ public struct PreparedData: Sendable {
 
   private static func scan(_ array: NumericArray, _ agreement: Agreement) throws -> DataScan {
     let communicator = agreement.communicator
-    let pieces = EpochSampler.slice(
-      of: 0..<DataScan.pieceCount(of: array), rank: communicator.rank,
-      worldSize: communicator.worldSize)
+    let pieces = ownPieces(of: array, communicator)
     let parts = try communicator.allGather(DataScan(array, pieces: pieces).encoded)
     return DataScan(joining: parts.map { DataScan(encoded: $0) })
+  }
+
+  // Every column is scanned and checked for itself.
+  private static func columns(
+    of configuration: TrainingConfiguration, _ source: DataSource, _ agreement: Agreement
+  ) throws -> TableDescription? {
+    guard configuration.likelihood == .table, let text = configuration.columns else { return nil }
+    var description = try agreement.onEveryRank {
+      do throws(TableDescription.Problem) {
+        return try TableDescription(text)
+      } catch {
+        throw TrainingError.unfitColumns(error.description)
+      }
+    }
+    let columns = description.columns.map(\.column)
+    for (number, array) in [source.train, source.test].enumerated() {
+      guard let array else { continue }
+      try agreement.onEveryRank {
+        if array.width != columns.count {
+          throw TrainingError.otherColumnCount(described: columns.count, inputs: array.width)
+        }
+      }
+      let own = TableScan(array, pieces: ownPieces(of: array, agreement.communicator))
+      let parts = try agreement.communicator.allGather(own.encoded)
+      let scan = TableScan(
+        joining: parts.map { TableScan(encoded: $0, width: array.width) })
+      try agreement.onEveryRank { try scan.check(columns, path: array.path) }
+      if number > 0 { continue }
+      for (index, column) in description.columns.enumerated() where !column.isResolved {
+        description.columns[index] = (scan.standardized(column.column, at: index), true)
+      }
+    }
+    return description
+  }
+
+  private static func ownPieces(
+    of array: NumericArray, _ communicator: any Communicator
+  ) -> Range<Int> {
+    EpochSampler.slice(
+      of: 0..<DataScan.pieceCount(of: array), rank: communicator.rank,
+      worldSize: communicator.worldSize)
   }
 
   private static func check(
     _ array: NumericArray, _ scan: DataScan, _ configuration: TrainingConfiguration, scale: Float
   ) throws(DataError) {
-    if let position = scan.firstNonFinite {
+    if let position = scan.firstNonFinite, configuration.likelihood != .table {
       throw .nonFinite(
         path: array.path, example: position / array.width, position: position % array.width)
     }
+    if configuration.likelihood == .table { return }
     let (need, reason) = configuration.valueNeed
     let values = FoundValues(
       range: scan.minimum...scan.maximum, isIntegral: scan.isIntegral, scale: scale)

@@ -67,7 +67,7 @@ extension TrainingConfiguration {
     .testFraction, .scale, .binarize, .condition, .classes, .network, .image, .encoder, .decoder, .hidden, .latent,
     .activation, .likelihood, .observationMean,
     .observationScale, .observationScaleValue,
-    .observationScaleFloor, .librarySize, .categories, .prior,
+    .observationScaleFloor, .librarySize, .categories, .columns, .prior,
     .priorComponents, .draws, .initializer, .globalBatchSize, .optimizer, .seed, .precision,
   ]
 

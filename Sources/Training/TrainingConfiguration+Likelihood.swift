@@ -13,6 +13,7 @@ public enum LikelihoodKind: String, CaseIterable, Sendable, Codable {
   case negativeBinomial = "negative-binomial"
   case zeroInflatedNegativeBinomial = "zero-inflated-negative-binomial"
   case categorical
+  case table
 
   /// Whether it has a location and a scale.
   var hasScale: Bool { [.gaussian, .laplace, .discretizedLogistic].contains(self) }
@@ -60,6 +61,8 @@ extension TrainingConfiguration {
     case .poisson, .negativeBinomial, .zeroInflatedNegativeBinomial: return (.counts, reason)
     case .categorical: return (.classes(categories ?? 2), reason)
     case .bernoulli, .continuousBernoulli: return (.unitInterval, reason)
+    // Each column is checked for itself.
+    case .table: return (.anything, reason)
     case .gaussian, .laplace:
       return binarize == .none
         ? (.anything, reason) : (.unitInterval, "--binarize \(binarize.rawValue)")
@@ -69,6 +72,12 @@ extension TrainingConfiguration {
   /// Bits per dimension of a bound in nats, where data are 8-bit numbers; nil for densities.
   func bitsPerDimension(_ nats: Double, inputs: Int) -> Double? {
     likelihood == .discretizedLogistic ? -nats / (Double(inputs) * 0.6931471805599453) : nil
+  }
+
+  /// The columns of a table; none for other likelihoods.
+  var tableColumns: [(column: TableColumn, isResolved: Bool)] {
+    guard likelihood == .table, let columns else { return [] }
+    return (try? TableDescription(columns))?.columns ?? []
   }
 
   /// p(x|z) with everything that is set for it.
@@ -84,6 +93,7 @@ extension TrainingConfiguration {
       case .negativeBinomial: .negativeBinomial
       case .zeroInflatedNegativeBinomial: .zeroInflatedNegativeBinomial
       case .categorical: .categorical(classes: categories ?? 2)
+      case .table: .table(tableColumns.map(\.column))
       }
     var result = Likelihood(family)
     result.sigmoidLocation = observationMean == .sigmoid

@@ -43,6 +43,9 @@ extension TrainingConfiguration {
   ///
   /// - Throws: ``TrainingError/unfitNetwork(_:)`` where layers do not fit each other or the data.
   public func model(inputs: Int) throws(TrainingError) -> ModelConfiguration {
+    if likelihood == .table && tableColumns.count != inputs {
+      throw .otherColumnCount(described: tableColumns.count, inputs: inputs)
+    }
     do throws(NetworkError) {
       var model =
         !seesImages
@@ -85,14 +88,15 @@ extension TrainingConfiguration {
     return (try LayerDescription.list(encoder), try LayerDescription.list(decoder))
   }
 
-  /// With what is known from the data alone: the number of classes, and their own extents where a
-  /// network sees images and nobody gave any.
+  /// With what is known from the data alone: the number of classes, what the columns of a table are
+  /// standardized by, and their own extents where a network sees images and nobody gave any.
   ///
   /// Extents are height and width, and channels behind them if the file's arrays have them.
   public func resolved(for data: PreparedData) -> TrainingConfiguration {
     let shape = data.train.array.shape.dropFirst().map { $0 }
     var result = self
     result.classes = data.classes
+    result.columns = data.columns?.text
     if !seesImages || image != nil { return result }
     switch shape.count {
     case 2: result.image = "\(shape[0])x\(shape[1])x1"

@@ -106,7 +106,7 @@ extension TrainingConfiguration {
     try require(
       .observationScaleFloor,
       observationScaleFloor == defaults.observationScaleFloor || observationScaleFloor == 0
-        || (likelihood.hasScale && observationScale != .fixed),
+        || (likelihood.hasScale && observationScale != .fixed) || likelihood == .table,
       "left out where no scale is learned")
     try require(
       .librarySize, librarySize == .none || likelihood.isOfCounts,
@@ -115,6 +115,17 @@ extension TrainingConfiguration {
       .categories, categories == nil || likelihood == .categorical,
       "left out with \(name), which has no classes")
     try require(
+      .columns, columns == nil || likelihood == .table, "left out with \(name), which has none")
+    try require(
+      .likelihood, likelihood != .table || columns != nil,
+      "given with --columns, what each column is: '3 gaussian, bernoulli, categorical 4'")
+    if let columns {
+      do throws(TableDescription.Problem) { _ = try TableDescription(columns) } catch {
+        throw .unfitColumns(error.description)
+      }
+    }
+    try require(.scale, scale == nil || scale == 1 || likelihood != .table, "1 with \(name)")
+    try require(
       .likelihood, likelihood != .categorical || categories != nil,
       "given with --categories, the number of classes")
     try require(
@@ -122,7 +133,7 @@ extension TrainingConfiguration {
     try require(
       .binarize,
       binarize == .none
-        || !(likelihood.isOfCounts || [.categorical, .discretizedLogistic].contains(likelihood)),
+        || !(likelihood.isOfCounts || [.categorical, .discretizedLogistic, .table].contains(likelihood)),
       "none with \(name)")
   }
 

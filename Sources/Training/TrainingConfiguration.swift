@@ -113,6 +113,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var librarySize = LibrarySize.none
   /// Classes of the categorical likelihood.
   public var categories: Int?
+  /// What each column of a table is.
+  public var columns: String?
   /// p(z).
   public var prior = PriorKind.standard
   /// Gaussians of a learned prior; nil for ``usualPriorComponents``.
@@ -218,6 +220,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case observationScaleFloor = "observation-scale-floor"
     case librarySize = "library-size"
     case categories
+    case columns
     case prior
     case priorComponents = "prior-components"
     case draws

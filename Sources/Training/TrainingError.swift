@@ -6,6 +6,10 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   case invalidSetting(name: String, value: String, expected: String)
   /// Layers that do not fit each other or the data.
   case unfitNetwork(String)
+  /// A description of columns that cannot be read.
+  case unfitColumns(String)
+  /// A description of more or fewer columns than there are.
+  case otherColumnCount(described: Int, inputs: Int)
   /// A model or batch that this machine's memory cannot hold.
   case tooLarge(gigabytes: Double, available: Double)
   /// Ranks that cannot share memory.
@@ -37,8 +41,11 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   /// One sentence: what, with the value; what would be right; what to do.
   public var description: String {
     switch self {
-    case .unfitNetwork(let sentence):
+    case .unfitNetwork(let sentence), .unfitColumns(let sentence):
       sentence
+    case .otherColumnCount(let described, let inputs):
+      "--columns describes \(described) columns, but an example has \(inputs) values; each needs its"
+        + " kind, for example '\(inputs) gaussian'"
     case .invalidSetting(let name, let value, let expected):
       "--\(name) is \(value); it must be \(expected)"
     case .tooLarge(let gigabytes, let available):

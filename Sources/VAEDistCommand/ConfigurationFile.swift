@@ -94,7 +94,7 @@ struct ConfigurationFile {
       switch name {
       case "data", "test-data", "labels", "test-labels":
         "\(name): \(try Yams.dump(object: value).trimmingCharacters(in: .newlines))"
-      case "encoder", "decoder":
+      case "encoder", "decoder", "columns":
         "\(name):"
           + value.split(separator: ",").map { "\n  - \($0.drop { $0 == " " })" }.joined()
       case "hidden":

@@ -169,6 +169,12 @@ struct ModelOptions: ParsableArguments {
   var categories: Int?
 
   @Option(
+    help: ArgumentHelp(
+      "What each column of a table is: '4 gaussian, bernoulli, poisson, categorical 5, log-normal'; NaN is missing",
+      valueName: "kinds"))
+  var columns: String?
+
+  @Option(
     help: help(
       "p(z): standard normal, mixture of learned Gaussians, or vamp (learned pseudo-inputs)",
       defaults.prior))

@@ -58,6 +58,7 @@ func configure(
   set(\.observationScaleFloor, model.observationScaleFloor)
   set(\.librarySize, model.librarySize)
   settings.categories = model.categories
+  settings.columns = model.columns
   set(\.prior, model.prior)
   settings.priorComponents = model.priorComponents
   set(\.draws, model.draws)

@@ -69,6 +69,7 @@ final class EncoderInputs {
       if labels == nil { own.copy(data) }
     case .log1p: log1p(of: data, into: shown)
     case .oneHot(let classes): oneHot(data, classes: classes, into: shown)
+    case .table(let columns): tableInputs(data, columns, into: shown)
     }
     if let labels { join(transformedSlot == nil ? data : shown, labels, into: own) }
     if let range, let parameters, extra > 0 {

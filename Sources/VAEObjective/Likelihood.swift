@@ -63,6 +63,7 @@ public struct Likelihood: Sendable, Equatable {
     case .negativeBinomial: [usesLibrarySize ? "share_logits" : "log_mean"]
     case .zeroInflatedNegativeBinomial:
       [usesLibrarySize ? "share_logits" : "log_mean", "inflation_logits"]
+    case .table: ["columns"]
     }
   }
 
@@ -70,14 +71,27 @@ public struct Likelihood: Sendable, Equatable {
 
   /// Outputs of the decoder for data of this width.
   public func decoderOutputs(inputs: Int) -> Int {
-    if case .categorical(let classes) = family { return inputs * classes }
-    return inputs * heads.count
+    switch family {
+    case .categorical(let classes): inputs * classes
+    case .table: family.outputs(width: inputs)
+    default: inputs * heads.count
+    }
   }
 
   /// Columns that the encoder reads for data of this width.
   public func encoderInputs(inputs: Int) -> Int {
-    if case .categorical(let classes) = family { return inputs * classes }
-    return inputs
+    switch family {
+    case .categorical(let classes): inputs * classes
+    case .table(let columns): columns.reduce(columns.count) { $0 + $1.inputCount }
+    default: inputs
+    }
+  }
+
+  /// Whether a value is one number to encoder and decoder, or as many as there are classes, so that
+  /// images stay images.
+  var keepsPixels: Bool {
+    if case .table = family { return false }
+    return true
   }
 
   /// What the encoder reads in place of the data.
@@ -85,12 +99,14 @@ public struct Likelihood: Sendable, Equatable {
     case data
     case log1p
     case oneHot(classes: Int)
+    case table([TableColumn])
   }
 
   var encoderInput: EncoderInput {
     switch family {
     case .poisson, .negativeBinomial, .zeroInflatedNegativeBinomial: .log1p
     case .categorical(let classes): .oneHot(classes: classes)
+    case .table(let columns): .table(columns)
     default: .data
     }
   }

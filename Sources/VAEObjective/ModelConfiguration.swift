@@ -88,11 +88,18 @@ public struct ModelConfiguration: Sendable, Equatable {
     self.latent = latent
     self.activation = activation
     self.likelihood = likelihood
-    // A class is a channel of its own.
-    let channelFactor = likelihood.encoderInputs(inputs: inputs) / inputs
     var written = example
-    written.channels *= channelFactor
-    var read = written
+    if likelihood.keepsPixels {
+      // A class is a channel of its own.
+      written.channels *= likelihood.encoderInputs(inputs: inputs) / inputs
+    } else if example.isVector {
+      written = Extents(vector: likelihood.decoderOutputs(inputs: inputs))
+    } else {
+      throw NetworkError("a table has columns, and no \(example) pixels")
+    }
+    var read =
+      likelihood.keepsPixels
+      ? written : Extents(vector: likelihood.encoderInputs(inputs: inputs))
     read.channels += classes
     self.encoder = try NetworkPlan(
       path: "encoder", layers: encoder, input: read, output: Extents(vector: latent),

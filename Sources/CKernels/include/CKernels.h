@@ -137,6 +137,34 @@ void vd_kernel_zero_inflated_negative_binomial(const vd_kernel_scoring *scoring)
 /// Each value is the number of a class; `outputs` holds `classes` logits for each value in turn.
 void vd_kernel_categorical(const vd_kernel_scoring *scoring, size_t classes);
 
+/// What a column of a table holds.
+enum vd_kernel_column_kind {
+  VD_COLUMN_GAUSSIAN,
+  VD_COLUMN_LOG_NORMAL,
+  VD_COLUMN_BERNOULLI,
+  VD_COLUMN_POISSON,
+  VD_COLUMN_CATEGORICAL
+};
+
+/// A column: of numbers x, y = (x − center) / scale is what the model sees, or y of log x.
+typedef struct {
+  enum vd_kernel_column_kind kind;
+  /// Outputs of the decoder: 2 of y (mean, log variance), 1 of a logit or a log rate, or a logit for
+  /// each class.
+  size_t outputs;
+  float center, inverse_scale, log_scale;
+} vd_kernel_column;
+
+/// Each value by the distribution of its own column, whose outputs lie together; NaN is passed over.
+/// `outputs_per_row` is the sum of the columns' outputs.
+void vd_kernel_table(const vd_kernel_scoring *scoring, const vd_kernel_column *columns,
+                     size_t outputs_per_row);
+
+/// What an encoder reads of a table: y, a truth value, log(1 + count), or 1 at the class; then, for
+/// each column, whether there is a value. Without one, all of the column's numbers are 0.
+void vd_kernel_table_inputs(size_t rows, size_t columns, const vd_kernel_column *table,
+                            const float *source, float *destination);
+
 /// destination[i] = log(1 + source[i]).
 void vd_kernel_log1p(size_t count, const float *source, float *destination);
 
