@@ -38,6 +38,7 @@ import VAEObjective
     case .discretizedLogistic: return (0...255).map { (Double($0) / 255, 1) }
     case .poisson, .negativeBinomial, .zeroInflatedNegativeBinomial:
       return (0..<6000).map { (Double($0), 1) }
+    case .table: return []  // TableTests
     case .continuousBernoulli:
       // Simpson's rule.
       let count = 4000

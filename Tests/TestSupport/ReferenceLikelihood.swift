@@ -93,6 +93,8 @@ package struct ReferenceLikelihood {
       let inflation = Self.sigmoid(operands[1])
       let count = exp(negativeBinomial(operands[2]))
       return log((x == 0 ? inflation : 0) + (1 - inflation) * count)
+    case .table:
+      preconditionFailure("Tables have a reference of their own")
     case .categorical:
       return operands[Int(x)] - log(operands.reduce(0) { $0 + exp($1) })
     }
