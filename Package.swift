@@ -55,7 +55,8 @@ let package = Package(
       swiftSettings: swiftSettings),
     .target(
       name: "DataLoading", dependencies: ["TensorKernels", "Digests", "CZlib", "CLibdeflate"],
-      exclude: ["README.md"], resources: [
+      exclude: ["README.md"],
+      resources: [
         .embedInCode("Resources/digits.zlib"), .embedInCode("Resources/digits-labels.zlib"),
       ],
       swiftSettings: swiftSettings),

@@ -100,9 +100,11 @@ public struct Examples: Sendable {
     }
     let order = RandomStream(seed: seed, purpose: .heldOutSplit).permutation(of: count)
     return (
-      Examples(array, split: .train, rows: order[testCount...].sorted(), scale: scale,
+      Examples(
+        array, split: .train, rows: order[testCount...].sorted(), scale: scale,
         labels: labels),
-      Examples(array, split: .test, rows: order[..<testCount].sorted(), scale: scale,
+      Examples(
+        array, split: .test, rows: order[..<testCount].sorted(), scale: scale,
         labels: labels)
     )
   }

@@ -175,11 +175,14 @@ public struct TableScan: Sendable, Equatable {
         .unsuitableColumn(path: path, column: index, found: found, needs: needs)
       }
       if column.infinityCount > 0 {
-        throw refuse("infinite values, or some beyond 32-bit floating point", "numbers, or NaN where one is missing")
+        throw refuse(
+          "infinite values, or some beyond 32-bit floating point",
+          "numbers, or NaN where one is missing")
       }
       if column.count == 0 { throw refuse("no value at all", "some values") }
       let isWhole = column.fractionCount == 0
-      let range = "\(isWhole ? "" : "fractional ")values from \(short(Float(column.minimum)))"
+      let range =
+        "\(isWhole ? "" : "fractional ")values from \(short(Float(column.minimum)))"
         + " to \(short(Float(column.maximum)))"
       switch kind.kind {
       case .gaussian: continue

@@ -27,7 +27,7 @@ final class Dense: Layer {
   ///   - path: The layer's name: `encoder.0`.
   ///   - heads: Names of equal parts of the outputs, or empty.
   ///   - inputs: Each row of the inputs.
-  ///   - outputs: Each row of the outputs; with several heads a vector.
+  ///   - outputs: Each row of the outputs, the channels of all heads together.
   ///   - activation: f.
   ///   - isHidden: Whether only layers read the outputs, so that their rows may lie apart.
   ///   - capacity: The most rows of a batch.

@@ -53,9 +53,11 @@ final class NormalizationLayer: Layer {
     outputColumns = extents.count
     normalization = GroupNormalization(extents, groups: groups, capacity: capacity)
     scales = layout.bufferCount
-    layout.addFree(name: "\(path).weight", count: extents.channels, initialValue: 1)
+    layout.addFree(
+      name: "\(path).weight", extents: Extents(vector: extents.channels), initialValue: 1)
     shifts = layout.bufferCount
-    layout.addFree(name: "\(path).bias", count: extents.channels, initialValue: 0)
+    layout.addFree(
+      name: "\(path).bias", extents: Extents(vector: extents.channels), initialValue: 0)
     end = layout.bufferCount
     slot = plan.reserve(capacity: capacity, columns: extents.count)
   }
@@ -129,6 +131,7 @@ final class DropoutLayer: Layer {
   let path: String
   let outputColumns: Int
   var isInPlace: Bool { true }
+  var hasParameters: Bool { false }
   private let probability: Float
   private let number: Int
   private let factorSlot: ArenaSlot

@@ -65,6 +65,8 @@ protocol Layer: AnyObject {
   var outputStride: Int { get }
   /// Whether the gradient of the inputs takes the place of that of the outputs.
   var isInPlace: Bool { get }
+  /// Whether there is anything to learn.
+  var hasParameters: Bool { get }
 
   /// The outputs.
   ///
@@ -108,6 +110,7 @@ protocol Layer: AnyObject {
 extension Layer {
   var outputStride: Int { outputColumns }
   var isInPlace: Bool { false }
+  var hasParameters: Bool { true }
 
   func runForwardProducts(
     _ input: MatrixView, _: LayerContext

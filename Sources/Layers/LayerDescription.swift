@@ -173,6 +173,8 @@ extension Extents {
     guard extents.count == numbers.count,
       extents.allSatisfy({ $0 >= 1 && $0 <= LayerWords.largest })
     else { return nil }
+    // What 32-bit extents of oneDNN hold.
+    if extents.reduce(1.0, { $0 * Double($1) }) > Double(Int32.max) { return nil }
     switch extents.count {
     case 1: self.init(vector: extents[0])
     case 2: self.init(height: extents[0], width: extents[1], channels: 1)
@@ -185,6 +187,7 @@ extension Extents {
 /// The words of one layer, taken one after the other.
 private struct LayerWords {
   static let largest = (1 << 24) - 1
+  static let largestOption = 65_535
 
   private let text: String
   let kind: String
@@ -216,8 +219,9 @@ private struct LayerWords {
 
   mutating func take(_ name: String, from least: Int) throws(NetworkError) -> Int? {
     guard let value = options.removeValue(forKey: name) else { return nil }
-    guard let number = Int(value), number >= least, number <= Self.largest else {
-      throw error("has \(name) \(value); it must be a number from \(least)")
+    guard let number = Int(value), number >= least, number <= Self.largestOption else {
+      throw error(
+        "has \(name) \(value); it must be a number from \(least) to \(Self.largestOption)")
     }
     return number
   }
@@ -247,7 +251,7 @@ private struct LayerWords {
     }
     let numbers = value.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
     guard let height = numbers.first ?? nil, let width = numbers.last ?? nil, numbers.count <= 2,
-      (0...Self.largest).contains(height), (0...Self.largest).contains(width)
+      (0...Self.largestOption).contains(height), (0...Self.largestOption).contains(width)
     else { throw error("has output-padding \(value); it must be a number from 0, or two: 1x0") }
     return PixelPair(height: height, width: width)
   }

@@ -10,6 +10,8 @@ public final class LayerStack {
   private let gradientSlots: [ArenaSlot?]
   // The inputs of each layer at the latest forward, and the last one's outputs.
   private var values: [MatrixView] = []
+  // Layers at the beginning that nobody needs a gradient from unless he wants that of the inputs.
+  private let idleCount: Int
 
   /// Takes the places of all layers in the layout and the arena.
   ///
@@ -39,6 +41,7 @@ public final class LayerStack {
 
   init(_ layers: [any Layer], capacity: Int, plan: inout ArenaPlan) {
     self.layers = layers
+    idleCount = layers.prefix { $0.isInPlace && !$0.hasParameters }.count
     var slots: [ArenaSlot?] = []
     for (layer, next) in zip(layers, layers.dropFirst()) {
       slots.append(
@@ -84,7 +87,7 @@ public final class LayerStack {
     _ sink: BackwardSink
   ) throws(KernelError) {
     var gradient = gradient
-    for index in layers.indices.reversed() {
+    for index in neededLayers(inputGradient) {
       let below = below(index, gradient, inputGradient, context)
       try layers[index].backward(
         gradient, input: values[index], output: values[index + 1], inputGradient: below, context,
@@ -97,11 +100,17 @@ public final class LayerStack {
     }
   }
 
+  // From the last to the first that learns or leads to what is wanted.
+  private func neededLayers(_ inputGradient: MatrixView?) -> ReversedCollection<Range<Int>> {
+    ((inputGradient == nil ? min(idleCount, layers.count) : 0)..<layers.count).reversed()
+  }
+
   private func below(
     _ index: Int, _ gradient: MatrixView, _ inputGradient: MatrixView?, _ context: LayerContext
   ) -> MatrixView? {
     if layers[index].isInPlace { return gradient }
     if index == 0 { return inputGradient }
+    if index == idleCount && inputGradient == nil { return nil }
     return gradientSlots[index - 1].map { context.arena.matrix($0, rows: gradient.rows) }
   }
 
@@ -125,7 +134,7 @@ public final class LayerStack {
       value = try layer.runForwardProducts(value, context)
     }
     var gradient = gradient ?? value
-    for index in layers.indices.reversed() {
+    for index in neededLayers(inputGradient) {
       let below = below(index, gradient, inputGradient, context)
       try layers[index].runBackwardProducts(
         gradient, input: values[index], inputGradient: below, context, sink)

@@ -60,8 +60,7 @@ public struct NetworkPlan: Sendable, Equatable {
     if steps.last?.isOutput != true {
       steps.append(
         Step(
-          path: path, kind: .dense, input: current, output: Extents(vector: self.output.count),
-          isOutput: true))
+          path: path, kind: .dense, input: current, output: self.output, isOutput: true))
     }
     self.steps = steps
   }
@@ -119,7 +118,10 @@ public struct NetworkPlan: Sendable, Equatable {
       let output = Extents(
         height: extent(input.height), width: extent(input.width), channels: channels)
       if output.height < 1 || output.width < 1 {
-        throw NetworkError("\(sentence) has a window larger than its inputs, which are \(input)")
+        throw NetworkError(
+          "\(sentence) has a window of \(window.kernel)x\(window.kernel) pixels and inputs of"
+            + " \(input.height)x\(input.width); convolutions are for images, whose extents --image gives: 28x28x1"
+        )
       }
       let shape = ConvolutionShape(
         source: input, destination: output, kernel: window.kernel, stride: window.stride,
@@ -162,6 +164,15 @@ public struct NetworkPlan: Sendable, Equatable {
     if overflows || count > largestCount || count * step.output.channels > largestCount {
       throw NetworkError("\(sentence) has more than \(largestCount) outputs")
     }
+    let shapes: [ConvolutionShape] =
+      switch step.kind {
+      case .convolution(let shape), .transposedConvolution(let shape): [shape]
+      case .residual(let kernel): residualShapes(step, kernel: kernel)
+      default: []
+      }
+    if shapes.contains(where: { weightCount($0) > Double(largestCount) }) {
+      throw NetworkError("\(sentence) has more than \(largestCount) weights")
+    }
     var step = step
     step.normalization = normalization
     guard let groups = normalization.groups(channels: step.output.channels) else { return step }
@@ -184,7 +195,7 @@ public struct NetworkPlan: Sendable, Equatable {
     if step.output == output { return }
     throw NetworkError(
       "layer '\(layer)' of \(step.path) gives \(step.output.height)x\(step.output.width) pixels;"
-        + " the data have \(output.height)x\(output.width)")
+        + " what it is to give has \(output.height)x\(output.width)")
   }
 
   // MARK: Sizes
@@ -211,8 +222,15 @@ public struct NetworkPlan: Sendable, Equatable {
   /// Multiplications of one example's forward.
   public var multiplications: Double { steps.reduce(0) { $0 + Self.multiplications($1) } }
 
-  /// Multiplications of the first layer, whose inputs need no gradient.
-  public var firstMultiplications: Double { steps.first.map(Self.multiplications) ?? 0 }
+  /// Multiplications of the first products, whose inputs need no gradient.
+  public var firstMultiplications: Double {
+    let first = steps.first { if case .dropout = $0.kind { false } else { true } }
+    guard let first else { return 0 }
+    guard case .residual(let kernel) = first.kind else { return Self.multiplications(first) }
+    // The second convolution's inputs are the first one's outputs.
+    let shapes = Self.residualShapes(first, kernel: kernel)
+    return shapes.enumerated().reduce(0) { $1.offset == 1 ? $0 : $0 + $1.element.multiplications }
+  }
 
   /// Numbers that one example's forward and backward keep, at most.
   public var activationCount: Double {
@@ -239,7 +257,27 @@ public struct NetworkPlan: Sendable, Equatable {
   }
 
   private static func weightCount(_ shape: ConvolutionShape) -> Double {
-    Double(shape.weightExtents.rows) * Double(shape.weightExtents.columns)
+    Double(shape.destination.channels) * Double(shape.source.channels)
+      * Double(shape.kernel) * Double(shape.kernel)
+  }
+
+  /// Numbers that oneDNN keeps of convolutions' weights: each of three products for each of up to three
+  /// sizes of batch (of a step, of the last step of an epoch, of a scored group) has its own copy, in
+  /// blocks of 16 channels.
+  public var convolutionCopyCount: Double {
+    func padded(_ shape: ConvolutionShape) -> Double {
+      func blocks(_ channels: Int) -> Double { Double((channels + 15) / 16 * 16) }
+      return blocks(shape.destination.channels) * blocks(shape.source.channels)
+        * Double(shape.kernel) * Double(shape.kernel)
+    }
+    return steps.reduce(0) { sum, step in
+      switch step.kind {
+      case .convolution(let shape), .transposedConvolution(let shape): sum + 9 * padded(shape)
+      case .residual(let kernel):
+        Self.residualShapes(step, kernel: kernel).reduce(sum) { $0 + 9 * padded($1) }
+      default: sum
+      }
+    }
   }
 
   private static func multiplications(_ step: Step) -> Double {

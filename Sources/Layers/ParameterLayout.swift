@@ -104,7 +104,7 @@ public struct ParameterLayout: Sendable, Equatable {
   ///   - path: What precedes `.weight` and `.bias`.
   ///   - heads: Names of equal parts of the outputs, or empty for one unnamed part.
   ///   - inputs: Inputs of the layer.
-  ///   - outputs: Outputs of the layer, all heads together; with several heads a vector.
+  ///   - outputs: Outputs of the layer, the channels of all heads together.
   /// - Returns: Offsets of the weights `[inputs, outputs]` and of the biases `[outputs]`.
   mutating func addDense(
     path: String, heads: [String], inputs: Extents, outputs: Extents
@@ -116,8 +116,10 @@ public struct ParameterLayout: Sendable, Equatable {
     let paths = heads.isEmpty ? [path] : heads.map { "\(path).\($0)" }
     let part = outputs.count / paths.count
     precondition(part * paths.count == outputs.count, "\(outputs) do not make \(heads)")
-    let outputAxes =
-      paths.count == 1 ? Self.axes(of: outputs, step: 1) : [.init(extent: part, stride: 1)]
+    // Heads lie one after the other, each an image of its own.
+    var head = outputs
+    head.channels /= paths.count
+    let outputAxes = Self.axes(of: head, step: 1)
     for (head, path) in paths.enumerated() {
       add(
         path, weightShape: [part, inputs.count], weights + head * part,
@@ -195,29 +197,38 @@ public struct ParameterLayout: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - name: Its path.
-  ///   - count: Its elements.
+  ///   - extents: Its elements; those of an image are in the order of files, as PyTorch flattens them.
   ///   - initialValue: What they start as.
-  public mutating func addFree(name: String, count: Int, initialValue: Float) {
-    addFree(name: name, shape: [count], start: .constant(initialValue))
+  public mutating func addFree(name: String, extents: Extents, initialValue: Float) {
+    add(
+      name: name, shape: [extents.count], axes: Self.axes(of: extents, step: 1),
+      start: .constant(initialValue))
   }
 
-  /// Sets aside a dense tensor that belongs to no layer.
+  /// Sets aside dense rows that belong to no layer.
   ///
   /// - Parameters:
   ///   - name: Its path.
-  ///   - shape: Its extents.
-  ///   - start: What its elements start as.
-  public mutating func addFree(name: String, shape: [Int], start: ParameterTensor.Start) {
-    var axes: [ParameterTensor.Axis] = []
-    var stride = 1
-    for extent in shape.reversed() {
-      axes.insert(.init(extent: extent, stride: stride), at: 0)
-      stride *= extent
-    }
+  ///   - rows: How many.
+  ///   - extents: The elements of each; those of an image are in the order of files.
+  ///   - start: What elements start as.
+  public mutating func addFree(
+    name: String, rows: Int, extents: Extents, start: ParameterTensor.Start
+  ) {
+    add(
+      name: name, shape: [rows, extents.count],
+      axes: [.init(extent: rows, stride: extents.count)] + Self.axes(of: extents, step: 1),
+      start: start)
+  }
+
+  private mutating func add(
+    name: String, shape: [Int], axes: [ParameterTensor.Axis], start: ParameterTensor.Start
+  ) {
+    let count = shape.reduce(1, *)
     tensors.append(
       ParameterTensor(
-        name: name, shape: shape, fanIn: 1, fanOut: stride, offset: bufferCount, axes: axes,
+        name: name, shape: shape, fanIn: 1, fanOut: count, offset: bufferCount, axes: axes,
         start: start))
-    bufferCount += FloatBuffer.roundedUp(stride)
+    bufferCount += FloatBuffer.roundedUp(count)
   }
 }

@@ -97,7 +97,8 @@ public struct GaussianMixture {
   ///
   /// - Shape: As in ``density(of:responsibilities:into:)``, which comes first; `scores` is like
   ///   `latents`.
-  public func scores(of latents: MatrixView, responsibilities: MatrixView, into scores: MatrixView) {
+  public func scores(of latents: MatrixView, responsibilities: MatrixView, into scores: MatrixView)
+  {
     check(latents, responsibilities)
     precondition(scores.count == latents.count, "The scores \(scores.shape) of \(latents.shape)")
     withUnsafePointer(to: kernel) {

@@ -68,10 +68,14 @@ public struct TableColumn: Sendable, Equatable {
 }
 
 /// What an encoder of a table reads: standardized numbers, truth values, log(1 + count), or 1 at the
-/// class; behind them, for each column, 1 if there is a value. A missing one is 0 throughout.
+/// class; behind them, for each column, 1 if there is a value.
+///
+/// A missing value is 0 throughout.
 ///
 /// - Shape: `source` is `[rows, columns]`; `destination` is `[rows, Σ inputs of a column + columns]`.
-public func tableInputs(_ source: MatrixView, _ columns: [TableColumn], into destination: MatrixView) {
+public func tableInputs(
+  _ source: MatrixView, _ columns: [TableColumn], into destination: MatrixView
+) {
   precondition(
     source.columns == columns.count && source.rows == destination.rows
       && destination.columns == columns.reduce(columns.count) { $0 + $1.inputCount },

@@ -120,7 +120,8 @@ public struct EvaluationReport: Codable, Sendable {
       }
       let model = try configuration.model(inputs: saved.inputs)
       try MemoryEstimate.require(
-        MemoryEstimate.byteCount(model, examplesPerThread: capacity, threadCount: threadCount))
+        MemoryEstimate.byteCount(model, examplesPerThread: capacity, threadCount: threadCount),
+        nodeSize: agreement.communicator.nodeSize)
       let replica = CPUReplica(
         model, capacity: capacity * threadCount,
         groupCapacity: Evaluator.groupSize, team: team)

@@ -38,20 +38,23 @@ enum MemoryEstimate {
     let states = 1 + 2 + Double(threadCount) + 1
     let activations =
       rows * (encoder + draws * decoder) + Double(threadCount) * pseudoInputs * encoder
-    let single = 4 * (parameters * states + activations)
+    let single =
+      4 * (parameters * states + activations)
+      + 4 * Double(threadCount)
+      * (model.encoder.convolutionCopyCount + model.decoder.convolutionCopyCount)
     if model.precision == .f32 { return single }
     // Each thread rounds the weights, and every layer's inputs and gradients, to two bytes.
     return single + 2 * (Double(threadCount) * parameters + activations)
   }
 
-  /// Fails if the bytes cannot be had.
-  static func require(_ byteCount: Double) throws(TrainingError) {
+  /// Fails if the bytes cannot be had by each of the ranks of a node.
+  static func require(_ byteCount: Double, nodeSize: Int) throws(TrainingError) {
     let page = Double(sysconf(Int32(_SC_PAGESIZE)))
     let physical = page * Double(sysconf(Int32(_SC_PHYS_PAGES)))
-    var available = physical
+    var available = physical / Double(nodeSize)
     var limit = rlimit()
     if getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0 {
-      available = min(physical, Double(limit.rlim_cur))
+      available = min(available, Double(limit.rlim_cur))
     }
     if byteCount > available {
       throw .tooLarge(gigabytes: byteCount / 1e9, available: available / 1e9)

@@ -27,7 +27,9 @@ struct TableDescription {
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
       var words = part.split { $0 == " " || $0 == "\t" || $0 == "\n" }.map(String.init)[...]
       let shown = words.joined(separator: " ")
-      func wrong(_ sentence: String) -> Problem { Problem(description: "column '\(shown)' \(sentence)") }
+      func wrong(_ sentence: String) -> Problem {
+        Problem(description: "column '\(shown)' \(sentence)")
+      }
       var count = 1
       if let first = words.first, let number = Int(first) {
         if number < 1 || number > Self.mostColumns {

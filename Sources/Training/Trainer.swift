@@ -44,13 +44,15 @@ public final class Trainer {
   ///
   /// - Throws: ``TrainingError/tooLarge(gigabytes:available:)``.
   public static func requireMemory(
-    _ configuration: TrainingConfiguration, data: PreparedData, worldSize: Int, threadCount: Int
+    _ configuration: TrainingConfiguration, data: PreparedData, worldSize: Int, nodeSize: Int = 1,
+    threadCount: Int
   ) throws(TrainingError) {
     let batch = (min(configuration.globalBatchSize, data.train.count) + worldSize - 1) / worldSize
     try MemoryEstimate.require(
       MemoryEstimate.byteCount(
         try configuration.model(inputs: data.train.width),
-        examplesPerThread: (batch + threadCount - 1) / threadCount, threadCount: threadCount))
+        examplesPerThread: (batch + threadCount - 1) / threadCount, threadCount: threadCount),
+      nodeSize: nodeSize)
   }
 
   /// Allocates everything that a step needs.

@@ -76,7 +76,8 @@ extension TrainingConfiguration {
     try require(
       .priorComponents, priorComponents == nil || prior != .standard,
       "left out with --prior standard")
-    let needsLatents = "standard with --free-bits or --kl-capacity, which need a KL divergence of"
+    let needsLatents =
+      "standard with --free-bits or --kl-capacity, which need a KL divergence of"
       + " each latent or of all in closed form"
     try require(
       .prior, prior == .standard || (freeBits == 0 && klCapacity == nil), needsLatents)
@@ -133,7 +134,8 @@ extension TrainingConfiguration {
     try require(
       .binarize,
       binarize == .none
-        || !(likelihood.isOfCounts || [.categorical, .discretizedLogistic, .table].contains(likelihood)),
+        || !(likelihood.isOfCounts
+          || [.categorical, .discretizedLogistic, .table].contains(likelihood)),
       "none with \(name)")
   }
 

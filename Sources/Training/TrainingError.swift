@@ -50,8 +50,8 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
       "--\(name) is \(value); it must be \(expected)"
     case .tooLarge(let gigabytes, let available):
       "A rank needs about \(Self.short(gigabytes)) GB of memory and can have"
-        + " \(Self.short(available)); use smaller --hidden, --latent, --draws or"
-        + " --global-batch-size"
+        + " \(Self.short(available)); use a smaller network, --draws, --global-batch-size or"
+        + " --threads, or fewer ranks on a node"
     case .sharedMemoryUnavailable(let nodeSize, let worldSize):
       "--all-reduce is shared-memory, but "
         + (nodeSize < worldSize

@@ -51,6 +51,7 @@ struct BenchmarkCommand: RankCommand {
     try ranks.onEveryRank {
       try Trainer.requireMemory(
         configuration, data: prepared, worldSize: communicator.worldSize,
+        nodeSize: communicator.nodeSize,
         threadCount: threadCount)
     }
     let report = try Benchmark(

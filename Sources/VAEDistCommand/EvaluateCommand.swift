@@ -76,7 +76,8 @@ struct EvaluateCommand: RankCommand {
     let saved = try ranks.onEveryRank { try SavedModel(path: path) }
     let share = try Processors.defaultThreadCount(communicator)
     let result = try EvaluationReport(
-      saved, dataName: data, labels: labels, scale: scale, split: split, importanceSamples: importanceSamples,
+      saved, dataName: data, labels: labels, scale: scale, split: split,
+      importanceSamples: importanceSamples,
       threadCount: threads ?? share,
       agreement: ranks)
     if communicator.isRoot { say(json ? try jsonText(result) : Self.text(result)) }

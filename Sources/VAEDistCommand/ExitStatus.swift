@@ -62,7 +62,8 @@ enum ExitStatus: Int32 {
 
   private static func of(_ error: TrainingError) -> ExitStatus {
     switch error {
-    case .invalidSetting, .unfitNetwork, .unfitColumns, .otherColumnCount, .tooLarge, .sharedMemoryUnavailable, .noBFloat16,
+    case .invalidSetting, .unfitNetwork, .unfitColumns, .otherColumnCount, .tooLarge,
+      .sharedMemoryUnavailable, .noBFloat16,
       .batchSmallerThanRanks, .runExists, .runInUse, .resumeConflict:
       usage
     case .ranksDisagree: ranksDiffer

@@ -86,7 +86,8 @@ struct DataOptions: ParsableArguments {
   var condition: Condition?
 
   @Option(
-    help: "A file of the training examples' labels, whole numbers from 0. (default: beside the data)")
+    help:
+      "A file of the training examples' labels, whole numbers from 0. (default: beside the data)")
   var labels: String?
 
   @Option(help: "A file of the test examples' labels. (default: beside the data)")

@@ -11,7 +11,7 @@ struct ReproduceCommand: RankCommand {
     abstract: "Run a published experiment, and set its figures beside ours.",
     discussion: """
       aevb-fig2 (Kingma & Welling 2014, Figure 2): lower bounds on MNIST with 3, 5, 10, 20 and 200 latents \
-      and on Frey Face with 2, 5, 10 and 20, drawn in figure.svg. At scale 1 each run sees 10^8 examples.
+      and on Frey Face with 2, 5, 10 and 20, drawn in figure.svg. At scale 1 each run takes a million steps of 100 examples.
       iwae-table1 (Burda et al. 2016, Table 1): log-likelihoods of a VAE (k = 1, 5, 50) and an IWAE \
       (k = 5, 50) on MNIST. At scale 1 each run has 3,280 epochs.
 
@@ -54,11 +54,22 @@ struct ReproduceCommand: RankCommand {
       throw ValidationError(
         "--importance-samples is \(importanceSamples); it must be from 1 to 16777215")
     }
+    for (flag, value) in [("--run", run), ("--mnist", mnist), ("--frey-face", freyFace)]
+    where value?.isEmpty == true {
+      throw ValidationError("\(flag) is empty; it names a file or folder, or is left out")
+    }
     let names = experiment.runs.map(\.name)
-    for name in chosenNames ?? [] where !names.contains(name) {
-      throw ValidationError(
-        "--only names '\(name)'; the runs of \(experiment.rawValue) are \(names.joined(separator: ", "))"
-      )
+    for name in chosenNames ?? [] {
+      guard let named = experiment.runs.first(where: { $0.name == name }) else {
+        throw ValidationError(
+          "--only names '\(name)'; the runs of \(experiment.rawValue) are"
+            + " \(names.joined(separator: ", "))")
+      }
+      if location(of: named.data) == nil {
+        throw ValidationError(
+          "--only names \(name), whose data are missing; give --\(named.data.rawValue) with where they"
+            + " are")
+      }
     }
     if chosenRuns.isEmpty {
       let flags = Set(experiment.runs.map { "--\($0.data.rawValue)" }).sorted()
@@ -68,7 +79,9 @@ struct ReproduceCommand: RankCommand {
   }
 
   private var chosenNames: [String]? {
-    only?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    only?.split(separator: ",", omittingEmptySubsequences: false).map {
+      $0.trimmingCharacters(in: .whitespaces)
+    }
   }
 
   private func location(of data: Experiment.DataName) -> String? {
@@ -93,12 +106,17 @@ struct ReproduceCommand: RankCommand {
       ("--frey-face", freyFace ?? "none"),
       ("--importance-samples", "\(importanceSamples)"),
     ])
-    var results: [Reproduction.Result] = []
+    // What calls before this one found stays.
+    var results = Reproduction.results(in: root, of: experiment)
     for run in chosenRuns {
+      try ranks.onEveryRank { try checkLength(of: run, in: "\(root)/\(run.name)") }
       let result = try reproduce(run, in: "\(root)/\(run.name)", ranks, reporter)
+      results.removeAll { $0.run == run.name }
       results.append(result)
+      let order = experiment.runs.map(\.name)
+      results.sort { order.firstIndex(of: $0.run) ?? 0 < order.firstIndex(of: $1.run) ?? 0 }
       // After every run, so that something is there to look at.
-      let reproduction = Reproduction(experiment: experiment, scale: scale, results: results)
+      let reproduction = Reproduction(experiment: experiment, results: results)
       try ranks.onRoot {
         try DurableFile.replace("\(root)/results.json", with: try jsonText(reproduction) + "\n")
         if experiment == .aevbFigure2 {
@@ -106,7 +124,7 @@ struct ReproduceCommand: RankCommand {
         }
       }
     }
-    let reproduction = Reproduction(experiment: experiment, scale: scale, results: results)
+    let reproduction = Reproduction(experiment: experiment, results: results)
     if communicator.isRoot {
       say(reproduction.table)
       say(
@@ -130,7 +148,7 @@ struct ReproduceCommand: RankCommand {
       flags: flags, folder: RunFolder(path: folder), resume: true)
     if experiment == .aevbFigure2 {
       let events = MetricsEvent.all(in: finished.metricsPath)
-      return Reproduction.Result(run, curves: events)
+      return Reproduction.Result(run, scale: scale, curves: events)
     }
     var path = ""
     try ranks.onRoot {
@@ -142,7 +160,24 @@ struct ReproduceCommand: RankCommand {
     let report = try EvaluationReport(
       saved, dataName: nil, scale: nil, split: .test, importanceSamples: importanceSamples,
       threadCount: threads ?? share, agreement: ranks)
-    return Reproduction.Result(run, report: report)
+    return Reproduction.Result(run, scale: scale, report: report)
+  }
+
+  // A run that is there can be finished, or made longer where its steps do not depend on its length.
+  private func checkLength(of run: Experiment.Run, in folder: String) throws {
+    let path = RunFolder(path: folder).configurationPath
+    guard DurableFile.exists(path) else { return }
+    let wanted = run.length(scale)
+    let name = wanted.prefix { $0 != "=" } + "="
+    func length(_ flag: String) -> Int { Int(flag.dropFirst(name.count)) ?? 0 }
+    guard
+      let before = try ConfigurationFile(path: path).flags.first(where: { $0.hasPrefix(name) })
+    else { return }
+    let fits = experiment == .aevbFigure2 ? length(wanted) >= length(before) : wanted == before
+    if fits { return }
+    throw UsageError(
+      description: "'\(folder)' is a run with \(before), and --scale \(scale) asks for \(wanted);"
+        + " use the scale that it began with, or another --run")
   }
 
   // How far the run should get.

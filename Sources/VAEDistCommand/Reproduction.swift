@@ -2,11 +2,13 @@ import Foundation
 import Training
 
 /// What came of an experiment, beside what was published; its JSON is a contract.
-struct Reproduction: Encodable {
+struct Reproduction: Codable {
   /// One run.
-  struct Result: Encodable {
+  struct Result: Codable {
     /// The run's name.
     let run: String
+    /// The part of its length that was trained.
+    let scale: Double
     /// Training examples seen by its end.
     let examplesSeen: Int
     /// The paper's test bound after as many examples, nats; and ours.
@@ -30,6 +32,7 @@ struct Reproduction: Encodable {
 
     enum CodingKeys: String, CodingKey {
       case run
+      case scale
       case examplesSeen = "examples_seen"
       case paperTestBound = "paper_test_bound"
       case testBound = "test_bound"
@@ -43,8 +46,9 @@ struct Reproduction: Encodable {
     }
 
     /// A curve of the figure, from a run's events.
-    init(_ run: Experiment.Run, curves events: [MetricsEvent]) {
+    init(_ run: Experiment.Run, scale: Double, curves events: [MetricsEvent]) {
       self.run = run.name
+      self.scale = scale
       curveName = run.curve
       examplesSeen = events.last?.examplesSeen ?? 0
       func curve(_ event: String) -> BoundCurve {
@@ -63,8 +67,9 @@ struct Reproduction: Encodable {
     }
 
     /// A line of the table, from an evaluation.
-    init(_ run: Experiment.Run, report: EvaluationReport) {
+    init(_ run: Experiment.Run, scale: Double, report: EvaluationReport) {
       self.run = run.name
+      self.scale = scale
       examplesSeen = report.examplesSeen
       paperNegativeLogLikelihood = run.published?.nats
       negativeLogLikelihood = report.importanceWeightedBound.map { -$0 }
@@ -75,13 +80,25 @@ struct Reproduction: Encodable {
   }
 
   let experiment: String
-  let scale: Double
   let results: [Result]
 
-  init(experiment: Experiment, scale: Double, results: [Result]) {
+  init(experiment: Experiment, results: [Result]) {
     self.experiment = experiment.rawValue
-    self.scale = scale
     self.results = results
+  }
+
+  /// What is known of the runs in a folder; curves come from the runs' own records.
+  static func results(in folder: String, of experiment: Experiment) -> [Result] {
+    guard let data = FileManager.default.contents(atPath: "\(folder)/results.json"),
+      let before = try? JSONDecoder().decode(Reproduction.self, from: data),
+      before.experiment == experiment.rawValue
+    else { return [] }
+    return before.results.compactMap { result in
+      guard let run = experiment.runs.first(where: { $0.name == result.run }) else { return nil }
+      if experiment == .iwaeTable1 { return result }
+      let path = RunFolder(path: "\(folder)/\(run.name)").metricsPath
+      return Result(run, scale: result.scale, curves: MetricsEvent.all(in: path))
+    }
   }
 
   // MARK: Text

@@ -26,6 +26,13 @@ struct TrainOptions: ParsableArguments {
   }
 }
 
+// A list over several lines, or with spaces of somebody's own, is the same list.
+private func singleSpaced(_ list: String) -> String {
+  list.split(separator: ",", omittingEmptySubsequences: false).map { item in
+    item.split { $0.isWhitespace }.joined(separator: " ")
+  }.joined(separator: ", ")
+}
+
 /// The settings of these groups, with defaults for what is not given.
 func configure(
   _ data: DataOptions, _ model: ModelOptions, _ objective: ObjectiveOptions,
@@ -46,8 +53,8 @@ func configure(
   settings.classes = data.classes
   set(\.network, model.network)
   settings.image = model.image
-  settings.encoder = model.encoder
-  settings.decoder = model.decoder
+  settings.encoder = model.encoder.map(singleSpaced)
+  settings.decoder = model.decoder.map(singleSpaced)
   set(\.hidden, model.hidden?.values)
   set(\.latent, model.latent)
   set(\.activation, model.activation)
@@ -58,7 +65,7 @@ func configure(
   set(\.observationScaleFloor, model.observationScaleFloor)
   set(\.librarySize, model.librarySize)
   settings.categories = model.categories
-  settings.columns = model.columns
+  settings.columns = model.columns.map(singleSpaced)
   set(\.prior, model.prior)
   settings.priorComponents = model.priorComponents
   set(\.draws, model.draws)

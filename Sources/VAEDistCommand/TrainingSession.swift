@@ -29,7 +29,12 @@ struct TrainingSession {
     // The settings of the run that goes on, then the configuration file's, then the flags.
     var configuration = try ranks.onEveryRank {
       let before = try saved?.configuration.flagsToGoOn ?? Self.flags(of: isResuming ? named : nil)
-      let settings = try TrainOptions.parse(Self.join(before, given)).configuration
+      let settings: TrainingConfiguration
+      do {
+        settings = try TrainOptions.parse(Self.join(before, given)).configuration
+      } catch {
+        throw UsageError(description: VAEDist.oneLine(TrainOptions.message(for: error)))
+      }
       try settings.validate(worldSize: communicator.worldSize)
       return settings
     }
@@ -49,7 +54,8 @@ struct TrainingSession {
     let threadCount = configuration.threads ?? share
     try ranks.onEveryRank {
       try Trainer.requireMemory(
-        configuration, data: data, worldSize: communicator.worldSize, threadCount: threadCount)
+        configuration, data: data, worldSize: communicator.worldSize,
+        nodeSize: communicator.nodeSize, threadCount: threadCount)
     }
     let folder = try named ?? Self.makeFolder(for: configuration, ranks)
     let trainer = try Trainer(

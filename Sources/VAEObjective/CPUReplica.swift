@@ -234,7 +234,8 @@ public final class CPUReplica: Replica {
         for row in stride(from: index, to: batch.count, by: self.workers.count) {
           let one = batch.slice(row..<row + 1)
           figures[row] = try worker.model.importanceWeightedBound(
-            of: one.values, labels: one.labels, example: one.indices[0], drawCount: drawCount, noise: noise, parameters: self.parameters,
+            of: one.values, labels: one.labels, example: one.indices[0], drawCount: drawCount,
+            noise: noise, parameters: self.parameters,
             scratch: worker.noiseRows(worker.model.capacity))
         }
       }

@@ -38,7 +38,7 @@ final class EncoderInputs {
     if pseudoInputCount > 0 {
       let start = layout.bufferCount
       layout.addFree(
-        name: "prior.pseudo_inputs", shape: [pseudoInputCount, extents.count], start: .constant(0))
+        name: "prior.pseudo_inputs", rows: pseudoInputCount, extents: extents, start: .constant(0))
       range = start..<layout.bufferCount
     } else {
       range = nil
@@ -52,6 +52,7 @@ final class EncoderInputs {
   ///   - labels: The class of each; nil where the model knows none.
   ///   - parameters: The flat parameters; nil leaves pseudo-inputs out.
   ///   - arena: Where they lie.
+  /// - Returns: The inputs.
   func prepare(
     _ data: MatrixView, labels: UnsafeBufferPointer<UInt32>?, parameters: FloatBuffer?,
     arena: Arena

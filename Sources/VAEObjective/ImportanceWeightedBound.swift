@@ -65,7 +65,8 @@ extension VariationalAutoencoder {
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   /// - Source: Burda, Grosse & Salakhutdinov 2016, equation 8.
   public func importanceWeightedBound(
-    of data: MatrixView, labels: UnsafeBufferPointer<UInt32>? = nil, example: UInt32, drawCount: Int, noise: RandomStream,
+    of data: MatrixView, labels: UnsafeBufferPointer<UInt32>? = nil, example: UInt32,
+    drawCount: Int, noise: RandomStream,
     parameters: FloatBuffer, scratch: MatrixView
   ) throws(KernelError) -> ImportanceEstimate {
     precondition(data.rows == 1 && drawCount > 0, "One example and at least one draw")

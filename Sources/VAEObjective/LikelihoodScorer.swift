@@ -21,13 +21,16 @@ final class LikelihoodScorer {
   let range: Range<Int>?
 
   /// Takes the place of what is learned beside the decoder, behind everything else.
-  init(_ likelihood: Likelihood, inputs: Int, layout: inout ParameterLayout) {
+  init(_ likelihood: Likelihood, example: Extents, layout: inout ParameterLayout) {
     self.likelihood = likelihood
+    let inputs = example.count
     width = inputs
     free = likelihood.freeParameter(inputs: inputs)
     offset = layout.bufferCount
     if let free {
-      layout.addFree(name: free.name, count: free.count, initialValue: free.initialValue)
+      layout.addFree(
+        name: free.name, extents: free.count == 1 ? Extents(vector: 1) : example,
+        initialValue: free.initialValue)
     }
     range = free == nil ? nil : offset..<layout.bufferCount
     let isFixed = likelihood.hasSpread && likelihood.spread == .fixed

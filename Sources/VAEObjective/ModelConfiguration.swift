@@ -3,8 +3,10 @@ public import TensorKernels
 
 /// What a variational autoencoder is, apart from its parameters.
 public struct ModelConfiguration: Sendable, Equatable {
+  /// The extents of an example; a vector's where no layer sees images.
+  public let example: Extents
   /// Dimensions of an example.
-  public let inputs: Int
+  public var inputs: Int { example.count }
   /// From examples, as the encoder reads them, to the parameters of q(z|x).
   public let encoder: NetworkPlan
   /// From latents to the parameters of p(x|z).
@@ -43,11 +45,12 @@ public struct ModelConfiguration: Sendable, Equatable {
   ///   - precision: The number format of the products' operands in training.
   public init(
     inputs: Int, hidden: [Int], latent: Int, activation: Activation, likelihood: Likelihood,
-    classes: Int = 0, draws: Int = 1, bound: Bound = .elbo, estimator: GradientEstimator = .standard,
+    classes: Int = 0, draws: Int = 1, bound: Bound = .elbo,
+    estimator: GradientEstimator = .standard,
     precision: Precision = .f32
   ) {
     precondition(inputs > 0 && latent > 0 && draws > 0 && hidden.allSatisfy { $0 > 0 })
-    self.inputs = inputs
+    example = Extents(vector: inputs)
     self.classes = classes
     self.latent = latent
     self.activation = activation
@@ -83,7 +86,7 @@ public struct ModelConfiguration: Sendable, Equatable {
     activation: Activation, likelihood: Likelihood, classes: Int = 0
   ) throws(NetworkError) {
     precondition(latent > 0)
-    inputs = example.count
+    self.example = example
     self.classes = classes
     self.latent = latent
     self.activation = activation
@@ -91,15 +94,15 @@ public struct ModelConfiguration: Sendable, Equatable {
     var written = example
     if likelihood.keepsPixels {
       // A class is a channel of its own.
-      written.channels *= likelihood.encoderInputs(inputs: inputs) / inputs
+      written.channels *= likelihood.encoderInputs(inputs: example.count) / example.count
     } else if example.isVector {
-      written = Extents(vector: likelihood.decoderOutputs(inputs: inputs))
+      written = Extents(vector: likelihood.decoderOutputs(inputs: example.count))
     } else {
       throw NetworkError("a table has columns, and no \(example) pixels")
     }
     var read =
       likelihood.keepsPixels
-      ? written : Extents(vector: likelihood.encoderInputs(inputs: inputs))
+      ? written : Extents(vector: likelihood.encoderInputs(inputs: example.count))
     read.channels += classes
     self.encoder = try NetworkPlan(
       path: "encoder", layers: encoder, input: read, output: Extents(vector: latent),
@@ -114,7 +117,7 @@ public struct ModelConfiguration: Sendable, Equatable {
 
   /// Layer after layer, as text: `784-400-20-400-784`.
   public var networkText: String {
-    "\(encoder.text)-\(decoder.text)-\(Extents(height: encoder.input.height, width: encoder.input.width, channels: inputs / encoder.input.pixelCount))"
+    "\(encoder.text)-\(decoder.text)-\(example)"
   }
 
   /// Multiplications and additions of the matrix products of one example's gradient.

@@ -52,7 +52,9 @@ extension VariationalAutoencoder {
       noise.fillNormal(noiseRows, examples: one.indices, draws: configuration.draws)
       if try elbo(
         of: one.values, labels: one.labels, noise: noiseRows, parameters: parameters
-      ).isFinite { continue }
+      ).isFinite {
+        continue
+      }
       if place == nil && examples.isEmpty {
         place =
           encoder.firstNonFiniteLayer ?? decoder.firstNonFiniteLayer

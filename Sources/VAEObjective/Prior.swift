@@ -63,13 +63,15 @@ final class LearnedPrior {
     if case .mixture = prior {
       let start = layout.bufferCount
       layout.addFree(
-        name: "prior.mean", shape: [components, latent],
+        name: "prior.mean", rows: components, extents: Extents(vector: latent),
         start: .normal(deviation: Self.initialDeviation))
       let logVariances = layout.bufferCount
       layout.addFree(
-        name: "prior.log_variance", shape: [components, latent], start: .constant(0))
+        name: "prior.log_variance", rows: components, extents: Extents(vector: latent),
+        start: .constant(0))
       let logits = layout.bufferCount
-      layout.addFree(name: "prior.logits", shape: [components], start: .constant(0))
+      layout.addFree(
+        name: "prior.logits", extents: Extents(vector: components), initialValue: 0)
       own = (start, logVariances, logits)
       range = start..<layout.bufferCount
     } else {

@@ -61,7 +61,7 @@ public final class VariationalAutoencoder {
     decoder = LayerStack(
       configuration.decoder, activation: configuration.activation, capacity: capacity * draws,
       precision: configuration.precision, layout: &layout, plan: &plan)
-    scorer = LikelihoodScorer(likelihood, inputs: configuration.inputs, layout: &layout)
+    scorer = LikelihoodScorer(likelihood, example: configuration.example, layout: &layout)
     encoderInputGradientSlot =
       pseudoInputCount > 0
       ? plan.reserve(
@@ -224,7 +224,8 @@ public final class VariationalAutoencoder {
     let clock = ContinuousClock()
     let start = clock.now
     let pass = try forward(
-      data, labels: labels, noise: noise, parameters: parameters, gradient: gradient, dropout: dropout)
+      data, labels: labels, noise: noise, parameters: parameters, gradient: gradient,
+      dropout: dropout)
     let middle = clock.now
     if let range = scorer.range { progress?.didComplete(range) }
     let draws = configuration.draws

@@ -7,6 +7,7 @@ import Testing
   struct Results: Decodable {
     struct Run: Decodable {
       let run: String
+      let scale: Double
       let examplesSeen: Int
       let testBound: Double?
       let paperTestBound: Double?
@@ -16,7 +17,6 @@ import Testing
       let activeUnits: Int?
     }
     let experiment: String
-    let scale: Double
     let results: [Run]
   }
 
@@ -37,7 +37,8 @@ import Testing
     let outcome = try Launch.alone("vae-dist", flags)
     #expect(outcome.status == 0, "\(outcome.errors)")
     let results = try Self.results(run)
-    #expect(results.experiment == "aevb-fig2" && results.scale == 0.0001)
+    #expect(results.experiment == "aevb-fig2")
+    #expect(results.results.map(\.scale) == [0.0001, 0.0001])
     #expect(results.results.map(\.run) == ["mnist-3", "mnist-20"])
     for result in results.results {
       // 100 steps of batches of 100, the last of each of 1,617 examples shorter.
@@ -57,6 +58,33 @@ import Testing
     #expect(again.status == 0 && again.output.contains("is complete at step 100"))
     #expect(try Data(contentsOf: URL(filePath: "\(run)/mnist-3/metrics.jsonl")) == metrics)
     #expect(try Self.results(run).results.map(\.testBound) == results.results.map(\.testBound))
+  }
+
+  // Long runs are asked for one at a time, perhaps on several days.
+  @Test func callsAddUp() throws {
+    let folder = try TemporaryFolder()
+    let run = folder.path("fig2")
+    func reproduce(_ name: String, _ scale: String) throws -> Outcome {
+      try Launch.alone(
+        "vae-dist",
+        [
+          "reproduce", "aevb-fig2", "--mnist", "digits", "--only", name, "--scale", scale, "--run",
+          run,
+        ])
+    }
+    #expect(try reproduce("mnist-5", "0.00002").status == 0)
+    #expect(try reproduce("mnist-3", "0.00001").status == 0)
+    let results = try Self.results(run).results
+    #expect(results.map(\.run) == ["mnist-3", "mnist-5"])
+    #expect(results.map(\.scale) == [0.00001, 0.00002])
+    let figure = try String(contentsOfFile: "\(run)/figure.svg", encoding: .utf8)
+    #expect(figure.contains("MNIST, 3 latents") && figure.contains("MNIST, 5 latents"))
+    // Longer is more of the same; shorter is not what was asked for.
+    #expect(try reproduce("mnist-3", "0.00002").status == 0)
+    #expect(try Self.results(run).results.map(\.scale) == [0.00002, 0.00002])
+    let shorter = try reproduce("mnist-5", "0.00001")
+    #expect(shorter.status == 64)
+    #expect(shorter.errors.contains("is a run with --steps=20, and --scale 1e-05 asks for"))
   }
 
   @Test func logLikelihoodsStandBesideThePapers() throws {
@@ -84,7 +112,13 @@ import Testing
     (["aevb-fig2", "--mnist", "digits", "--scale", "0"], "--scale is 0.0; it must be above 0"),
     (["aevb-fig2", "--mnist", "digits", "--scale", "nan"], "--scale is nan; it must be above 0"),
     (["aevb-fig2", "--mnist", "digits", "--only", "mnist-4"], "--only names 'mnist-4'; the runs"),
-    (["aevb-fig2", "--mnist", "digits", "--only", "frey-face-2"], "no run has its data"),
+    (
+      ["aevb-fig2", "--mnist", "digits", "--only", "frey-face-2"],
+      "--only names frey-face-2, whose data are missing; give --frey-face"
+    ),
+    (["aevb-fig2", "--mnist", "digits", "--only", ""], "--only names ''"),
+    (["aevb-fig2", "--mnist", "digits", "--run", ""], "--run is empty"),
+    (["aevb-fig2", "--mnist", "", "--frey-face", "x"], "--mnist is empty"),
     (
       ["iwae-table1", "--mnist", "digits", "--importance-samples", "0"], "--importance-samples is 0"
     ),

@@ -40,6 +40,8 @@ import Testing
     ("dropout 1", "needs a probability"), ("dropout -0.5", "needs a probability"),
     ("transposed-conv 3 kernel 3 output-padding 1x1x1", "has output-padding 1x1x1"),
     ("conv 99999999999999999999 kernel 3", "channels"),
+    ("conv 3 kernel 16777215", "has kernel 16777215; it must be a number from 1 to 65535"),
+    ("dense 16777215x16777215x16777215", "needs its outputs"),
   ]) func wrongLayersAreNamed(_ text: String, sentence: String) {
     do {
       _ = try LayerDescription(text)
@@ -51,16 +53,25 @@ import Testing
   }
 
   @Test(arguments: [
-    ("conv 4 kernel 9 padding 0", "has a window larger than its inputs, which are 6x6x1"),
+    (
+      "conv 4 kernel 9 padding 0",
+      "has a window of 9x9 pixels and inputs of 6x6; convolutions are for images"
+    ),
+    ("dense 1000, residual 16777215", "has more than 2147483647 weights"),
+    (
+      "conv 16777215 kernel 3 stride 1, conv 3 kernel 20 padding 18",
+      "has more than 2147483647 weights"
+    ),
+    ("residual 40000 kernel 65535", "has more than 2147483647 weights"),
     ("conv kernel 3, dense 4", "only the last layer has those of the data"),
     ("conv 6 kernel 3 group-norm 4", "has 6 channels, which do not make 4 groups"),
     (
       "transposed-conv 6 kernel 3 stride 2 output-padding 2", "as much output-padding as its stride"
     ),
-    ("conv kernel 3 stride 2", "gives 3x3 pixels; the data have 6x6"),
+    ("conv kernel 3 stride 2", "gives 3x3 pixels; what it is to give has 6x6"),
     ("conv kernel 3 layer-norm", "which are not normalized"),
-    ("transposed-conv 4 kernel 3 stride 16000000", "outputs"),
-    ("dense 60000x60000", "outputs"),
+    ("transposed-conv 4 kernel 3 stride 65000", "outputs"),
+    ("dense 40000x40000, transposed-conv 3 kernel 2 stride 2", "outputs"),
   ]) func layersThatDoNotFitAreNamed(_ text: String, sentence: String) throws {
     let layers = try LayerDescription.list(text)
     do {

@@ -9,7 +9,9 @@ import Training
 @Suite struct TableTrainingTests {
   static let ranks = Agreement(SoloCommunicator()) { _ in 64 }
 
-  static func configuration(_ rows: [[Float]], _ columns: String, _ folder: TemporaryFolder) throws
+  static func configuration(
+    _ rows: [[Float]], _ columns: String, _ folder: TemporaryFolder
+  ) throws
     -> TrainingConfiguration
   {
     var configuration = TrainingConfiguration()

@@ -1,4 +1,5 @@
 import Checkpointing
+import Foundation
 import Layers
 import TensorKernels
 import TestSupport
@@ -159,6 +160,69 @@ import VAEObjective
         try file.floats(named: "gradient.\(tensor.name)", shape: tensor.shape),
         within: isRounded ? 0.1 : 2e-5, tensor.name)
     }
+  }
+
+  // Files have channels before rows and columns, whichever layer gives the outputs and whoever owns
+  // what is learned; the data have them behind.
+  @Test func imagesAreInTheOrderOfFiles() throws {
+    var likelihood = Likelihood(.gaussian)
+    likelihood.spread = .perDimension
+    let configuration = try ModelConfiguration(
+      example: Extents(height: 2, width: 3, channels: 4), encoder: [], decoder: [], latent: 2,
+      activation: .tanh, likelihood: likelihood)
+    let harness = ModelHarness(configuration, capacity: 1)
+    func number(_ y: Int, _ x: Int, _ c: Int) -> Double { Double(c * 6 + y * 3 + x) / 10 }
+    let pixels = (0..<2).flatMap { y in (0..<3).map { x in (y, x) } }
+    let ofFile = (0..<4).flatMap { c in pixels.map { number($0.0, $0.1, c) } }
+    let ofData = pixels.flatMap { y, x in (0..<4).map { number(y, x, $0) } }
+    harness.set([
+      "encoder.mean.weight": [Double](repeating: 0, count: 48), "encoder.mean.bias": [0, 0],
+      "encoder.log_variance.weight": [Double](repeating: 0, count: 48),
+      "encoder.log_variance.bias": [0, 0],
+      "decoder.mean.weight": [Double](repeating: 0, count: 48), "decoder.mean.bias": ofFile,
+      "decoder.log_variance": ofFile,
+    ])
+    let noise = matrix([[0, 0]], columns: 2)
+    let elbo = try harness.model.elbo(
+      of: matrix([ofData], columns: 24), noise: noise, parameters: harness.parameters)
+    // Every mean is the value itself.
+    let expected = ofData.reduce(0) { $0 - 0.5 * (1.8378770664 + $1) }
+    #expect(abs(elbo.reconstructionLogLikelihoodSum - expected) < 1e-4)
+    // One value off by one: its own variance counts.
+    var moved = ofData
+    moved[5] += 1
+    let other = try harness.model.elbo(
+      of: matrix([moved], columns: 24), noise: noise, parameters: harness.parameters)
+    let cost = elbo.reconstructionLogLikelihoodSum - other.reconstructionLogLikelihoodSum
+    let variance = 1 / (2 * cost)
+    #expect(abs(variance - exp(ofData[5])) < 1e-3, "\(variance)")
+  }
+
+  // Dropout in front changes nothing of the gradient where nothing is dropped.
+  @Test func leadingDropoutIsPassedOver() throws {
+    var gradients: [[String: [Float]]] = []
+    for front in ["", "dropout 0.5, dropout 0.1, "] {
+      let configuration = try ModelConfiguration(
+        example: Extents(height: 4, width: 4, channels: 1),
+        encoder: try LayerDescription.list("\(front)conv 3 kernel 3, dense 5"),
+        decoder: try LayerDescription.list("\(front)dense 5"), latent: 2, activation: .tanh,
+        likelihood: .bernoulli)
+      let harness = ModelHarness(configuration, capacity: 3)
+      var random = TestRandom(seed: 3)
+      for tensor in harness.model.layout.tensors {
+        tensor.write(random.uniform(tensor.count).map { Float($0) }, into: harness.parameters)
+      }
+      _ = try harness.model.computeGradient(
+        of: matrix((0..<3).map { _ in random.uniform(16, in: 0...1) }, columns: 16),
+        noise: matrix((0..<3).map { _ in random.normal(2) }, columns: 2),
+        parameters: harness.parameters, into: harness.gradient)
+      gradients.append(harness.tensors(harness.gradient))
+    }
+    #expect(gradients[0].count == gradients[1].count)
+    let last = "encoder.mean.weight"
+    #expect(gradients[0][last] == gradients[1][last])
+    #expect(gradients[0]["encoder.0.weight"] == gradients[1]["encoder.2.weight"])
+    #expect(gradients[0]["decoder.0.weight"] == gradients[1]["decoder.2.weight"])
   }
 
   @Test(arguments: cases, ["adam", "adamw", "adagrad", "sgd"])

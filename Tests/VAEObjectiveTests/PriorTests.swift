@@ -93,7 +93,8 @@ import VAEObjective
     func sum(
       _ p: ReferenceVAE.Tensors,
       _ value: (
-        _ example: Int, _ terms: (logLikelihoods: [Double], logPriors: [Double], logPosteriors: [Double])
+        _ example: Int,
+        _ terms: (logLikelihoods: [Double], logPriors: [Double], logPosteriors: [Double])
       ) -> Double
     ) -> Double {
       data.indices.reduce(0) { sum, example in
@@ -186,7 +187,8 @@ import VAEObjective
         .filter { $0.key.hasPrefix("encoder") }
         .merging(
           reference.differences(start) { surrogate($0, power: 1) }
-            .filter { !$0.key.hasPrefix("encoder") }) { a, _ in a }
+            .filter { !$0.key.hasPrefix("encoder") }
+        ) { a, _ in a }
     }
     let computed = setup.harness.tensors(setup.harness.gradient)
     #expect(computed.count == expected.count)
