@@ -97,12 +97,14 @@ final class ConvolutionLayer: Layer {
       gradient = together
     }
     // a = x ∗ w + b; over the batch first, so that no sum is long.
-    let biasGradient = sink.parameterGradient.base + biases
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: self.output.count) { pixels in
-      guard let sums = pixels.baseAddress else { return }
-      columnSums(of: gradient, into: sums)
-      sumChannels(
-        sums, pixels: self.output.pixelCount, channels: self.output.channels, into: biasGradient)
+    if let flat = sink.parameterGradient {
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: self.output.count) { pixels in
+        guard let sums = pixels.baseAddress else { return }
+        columnSums(of: gradient, into: sums)
+        sumChannels(
+          sums, pixels: self.output.pixelCount, channels: self.output.channels,
+          into: flat.base + biases)
+      }
     }
     try runBackwardProducts(
       gradient, input: input, inputGradient: inputGradient, context, sink)
@@ -152,9 +154,11 @@ final class ConvolutionLayer: Layer {
     _ gradient: Operand, input: Operand, _ products: Convolution, _ inputGradient: MatrixView?,
     _ context: LayerContext, _ sink: BackwardSink
   ) throws(KernelError) {
-    try products.weightGradient(
-      isTransposed ? gradient : input, isTransposed ? input : gradient,
-      into: weightMatrix(in: sink.parameterGradient))
+    if let flat = sink.parameterGradient {
+      try products.weightGradient(
+        isTransposed ? gradient : input, isTransposed ? input : gradient,
+        into: weightMatrix(in: flat))
+    }
     guard let inputGradient else { return }
     let weights = weightMatrix(in: context.parameters)
     if isTransposed {

@@ -75,9 +75,8 @@ final class Dense: Layer {
       gradient,
       values: preactivationSlot.map { context.arena.matrix($0, rows: input.rows) } ?? output)
     // a = x Wᵀ + b
-    let parameterGradient = sink.parameterGradient
-    columnSums(of: gradient, into: parameterGradient.base + biases)
-    guard let progress = sink.progress else {
+    if let flat = sink.parameterGradient { columnSums(of: gradient, into: flat.base + biases) }
+    guard let progress = sink.progress, let parameterGradient = sink.parameterGradient else {
       try runBackwardProducts(
         gradient, input: input, inputGradient: inputGradient, context, sink)
       return
@@ -127,8 +126,9 @@ final class Dense: Layer {
       try products.inputGradient(
         gradient, weights: weightMatrix(in: context.parameters), into: inputGradient)
     }
+    guard let flat = sink.parameterGradient else { return }
     try products.weightGradient(
-      input, gradient, rows: 0..<inputs, into: weightMatrix(in: sink.parameterGradient))
+      input, gradient, rows: 0..<inputs, into: weightMatrix(in: flat))
   }
 
   private func products(_ precision: Precision) -> any DenseProducts {

@@ -43,6 +43,7 @@ final class NormalizationLayer: Layer {
   private let shifts: Int
   private let end: Int
   private let slot: ArenaSlot
+  private let unwanted: FloatBuffer  // [2, channels], where nobody asks for what is learned
 
   /// Takes its places in the layout and the arena.
   init(
@@ -59,6 +60,7 @@ final class NormalizationLayer: Layer {
     layout.addFree(
       name: "\(path).bias", extents: Extents(vector: extents.channels), initialValue: 0)
     end = layout.bufferCount
+    unwanted = FloatBuffer(count: 2 * FloatBuffer.roundedUp(extents.channels))
     slot = plan.reserve(capacity: capacity, columns: extents.count)
   }
 
@@ -74,10 +76,12 @@ final class NormalizationLayer: Layer {
     _ gradient: MatrixView, input: MatrixView, output: MatrixView, inputGradient: MatrixView?,
     _ context: LayerContext, _ sink: BackwardSink
   ) throws(KernelError) {
+    // The normalization finds all three gradients in one pass.
+    let own = sink.parameterGradient.map { ($0.base + scales, $0.base + shifts) }
     normalization.backward(
       gradient, inputs: input, scales: context.parameters.base + scales,
-      scaleGradient: sink.parameterGradient.base + scales,
-      shiftGradient: sink.parameterGradient.base + shifts)
+      scaleGradient: own?.0 ?? unwanted.base,
+      shiftGradient: own?.1 ?? unwanted.base + unwanted.count / 2)
     sink.progress?.didComplete(scales..<end)
   }
 }

@@ -40,13 +40,14 @@ public struct LayerContext {
 
 /// What a backward writes and tells besides the gradient of the inputs.
 public struct BackwardSink {
-  /// The flat buffer whose part of the layer is overwritten.
-  public let parameterGradient: FloatBuffer
+  /// The flat buffer whose part of the layer is overwritten; nil where only the inputs' gradient is
+  /// wanted.
+  public let parameterGradient: FloatBuffer?
   /// Who is told of parts of the gradient; nil where nobody waits for them.
   public let progress: BackwardProgress?
 
   /// Both.
-  public init(parameterGradient: FloatBuffer, progress: BackwardProgress? = nil) {
+  public init(parameterGradient: FloatBuffer?, progress: BackwardProgress? = nil) {
     self.parameterGradient = parameterGradient
     self.progress = progress
   }

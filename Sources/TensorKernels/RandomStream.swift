@@ -21,6 +21,8 @@ public struct RandomStream: Sendable {
     case heldOutSplit = 7
     case dropout = 8
     case pseudoInputs = 9
+    case annealingMomenta = 10
+    case annealingDecisions = 11
   }
 
   private var key: vd_kernel_random_key

@@ -39,6 +39,8 @@ public struct EvaluationReport: Codable, Sendable {
   public let isCollapsed: Bool
   /// Draws per example of the importance-weighted bound.
   public let importanceSamples: Int?
+  /// Distributions that each draw was led through from q(z|x) to p(z|x); nil for none.
+  public let annealingSteps: Int?
   /// log (1/K) Σ p(x, z) / q(z|x), nats per example.
   public let importanceWeightedBound: Double?
   /// Its standard error over examples, nats.
@@ -66,6 +68,7 @@ public struct EvaluationReport: Codable, Sendable {
     case activeUnits = "active_units"
     case isCollapsed = "posterior_collapsed"
     case importanceSamples = "importance_samples"
+    case annealingSteps = "annealing_steps"
     case importanceWeightedBound = "importance_weighted_bound"
     case importanceWeightedBoundStandardError = "importance_weighted_bound_standard_error"
     case importanceWeightedBoundSamplingError = "importance_weighted_bound_sampling_error"
@@ -85,12 +88,13 @@ public struct EvaluationReport: Codable, Sendable {
   ///   - scale: What their values are divided by; nil for what the run's were.
   ///   - split: Which part of the data.
   ///   - importanceSamples: K, or nil for the ELBO alone.
+  ///   - annealingSteps: Steps of annealed importance sampling; nil for none.
   ///   - threadCount: Threads of this rank.
   ///   - agreement: The ranks.
   /// - Throws: ``SharedFailure`` for what all ranks know of, other errors for what one rank met.
   public init(
     _ saved: SavedModel, dataName: String?, labels: String? = nil, scale: Double?, split: Split,
-    importanceSamples: Int?, threadCount: Int, agreement: Agreement
+    importanceSamples: Int?, annealingSteps: Int? = nil, threadCount: Int, agreement: Agreement
   ) throws {
     var configuration = saved.configuration
     if let dataName {
@@ -148,8 +152,11 @@ public struct EvaluationReport: Codable, Sendable {
     activeUnits = posterior.activeUnitCount
     isCollapsed = posterior.isCollapsed(hasStandardPrior: hasStandardPrior)
     self.importanceSamples = importanceSamples
+    self.annealingSteps = annealingSteps
     let estimates = try importanceSamples.map {
-      try evaluator.importanceWeightedBounds(replica, drawCount: $0)
+      try evaluator.importanceWeightedBounds(
+        replica,
+        sampling: ImportanceSampling(drawCount: $0, annealingSteps: annealingSteps ?? 0))
     }
     let bounds = estimates?.map(\.bound)
     let sizes = estimates?.map(\.effectiveSampleSize)

@@ -90,15 +90,19 @@ public final class Evaluator {
   ///
   /// - Throws: A `KernelError` or a `CollectiveError`.
   public func importanceWeightedBounds(
-    _ replica: any Replica, drawCount: Int
+    _ replica: any Replica, sampling: ImportanceSampling
   ) throws -> [ImportanceEstimate] {
     var figures: [Double] = []
-    try forEachCall { batch, _ in
-      for estimate in try replica.importanceWeightedBounds(
-        batch, drawCount: drawCount, noise: noise)
-      {
-        figures += [estimate.bound, estimate.effectiveSampleSize]
+    // A few examples with many draws each keep all ranks busy.
+    let own = EpochSampler.slice(
+      of: 0..<exampleCount, rank: communicator.rank, worldSize: communicator.worldSize)
+    let size = groupsPerCall * Self.groupSize
+    for first in stride(from: own.lowerBound, to: own.upperBound, by: size) {
+      let range = first..<min(first + size, own.upperBound)
+      let estimates = try withBatch(range) {
+        try replica.importanceWeightedBounds($0, sampling: sampling, noise: noise)
       }
+      for estimate in estimates { figures += [estimate.bound, estimate.effectiveSampleSize] }
     }
     return try communicator.allGather(figures.withUnsafeBytes { Array($0) }).flatMap { part in
       let values = Self.doubles(part)
@@ -117,15 +121,19 @@ public final class Evaluator {
       let groups = first..<min(first + groupsPerCall, own.upperBound)
       let start = groups.lowerBound * Self.groupSize
       let end = min(groups.upperBound * Self.groupSize, exampleCount)
-      let indices = (UInt32(start)..<UInt32(end)).map { $0 }
       let ranges = groups.map { group in
         let lower = group * Self.groupSize - start
         return lower..<min(lower + Self.groupSize, end - start)
       }
-      try indices.withUnsafeBufferPointer { indices in
-        try body(reader.batch(indices, epoch: nil), ranges)
-      }
+      try withBatch(start..<end) { try body($0, ranges) }
     }
+  }
+
+  private func withBatch<Result>(
+    _ range: Range<Int>, _ body: (ExampleBatch) throws -> Result
+  ) rethrows -> Result {
+    let indices = (UInt32(range.lowerBound)..<UInt32(range.upperBound)).map { $0 }
+    return try indices.withUnsafeBufferPointer { try body(reader.batch($0, epoch: nil)) }
   }
 
   private static func doubles(_ bytes: [UInt8]) -> [Double] {

@@ -35,6 +35,13 @@ struct EvaluateCommand: RankCommand {
     help: "Draws per example of the importance-weighted bound. (default: no such bound)")
   var importanceSamples: Int?
 
+  @Option(
+    parsing: .unconditional,
+    help:
+      "Steps by which each draw is led from q(z|x) to p(z|x), for annealed importance sampling. (default: none)"
+  )
+  var annealingSteps: Int?
+
   @Option(parsing: .unconditional, help: "Threads of each rank. (default: its share of the cores)")
   var threads: Int?
 
@@ -45,6 +52,13 @@ struct EvaluateCommand: RankCommand {
     if let importanceSamples, importanceSamples < 1 || importanceSamples >= 1 << 24 {
       throw ValidationError(
         "--importance-samples is \(importanceSamples); it must be from 1 to 16777215")
+    }
+    if let annealingSteps, annealingSteps < 1 || annealingSteps > 1_000_000 {
+      throw ValidationError("--annealing-steps is \(annealingSteps); it must be from 1 to 1000000")
+    }
+    if let annealingSteps, importanceSamples == nil {
+      throw ValidationError(
+        "--annealing-steps \(annealingSteps) needs --importance-samples, the draws that are led")
     }
     if let scale, data == nil {
       throw ValidationError("--scale \(scale) needs --data; the run's own data keep their scale")
@@ -67,6 +81,7 @@ struct EvaluateCommand: RankCommand {
       ("--labels", labels ?? "default"),
       ("--scale", scale.map { "\($0)" } ?? "default"),
       ("--importance-samples", importanceSamples.map(String.init) ?? "default"),
+      ("--annealing-steps", annealingSteps.map(String.init) ?? "default"),
     ])
     var path = ""
     try ranks.onRoot {
@@ -77,7 +92,7 @@ struct EvaluateCommand: RankCommand {
     let share = try Processors.defaultThreadCount(communicator)
     let result = try EvaluationReport(
       saved, dataName: data, labels: labels, scale: scale, split: split,
-      importanceSamples: importanceSamples,
+      importanceSamples: importanceSamples, annealingSteps: annealingSteps,
       threadCount: threads ?? share,
       agreement: ranks)
     if communicator.isRoot { say(json ? try jsonText(result) : Self.text(result)) }
@@ -105,7 +120,7 @@ struct EvaluateCommand: RankCommand {
       let error = result.importanceWeightedBoundStandardError ?? 0
       lines.append(
         "  importance-weighted bound      \(figure(bound))"
-          + "  (K = \(grouped(count)), standard error \(short(error))"
+          + "  (K = \(grouped(count))\(result.annealingSteps.map { " annealed in \(grouped($0)) steps" } ?? ""), standard error \(short(error))"
           + (result.importanceWeightedBoundSamplingError.map { ", of which sampling \(short($0))" }
             ?? "")
           + ")")

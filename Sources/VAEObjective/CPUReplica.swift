@@ -224,7 +224,7 @@ public final class CPUReplica: Replica {
 
   /// The importance-weighted bound of each example, nats.
   public func importanceWeightedBounds(
-    _ batch: ExampleBatch, drawCount: Int, noise: RandomStream
+    _ batch: ExampleBatch, sampling: ImportanceSampling, noise: RandomStream
   ) throws(KernelError) -> [ImportanceEstimate] {
     var figures = [ImportanceEstimate](
       repeating: ImportanceEstimate(bound: 0, effectiveSampleSize: 0), count: batch.count)
@@ -233,10 +233,15 @@ public final class CPUReplica: Replica {
       try run { worker, index throws(KernelError) in
         for row in stride(from: index, to: batch.count, by: self.workers.count) {
           let one = batch.slice(row..<row + 1)
-          figures[row] = try worker.model.importanceWeightedBound(
-            of: one.values, labels: one.labels, example: one.indices[0], drawCount: drawCount,
-            noise: noise, parameters: self.parameters,
-            scratch: worker.noiseRows(worker.model.capacity))
+          figures[row] =
+            sampling.annealingSteps > 0
+            ? try worker.model.annealedBound(
+              of: one.values, labels: one.labels, example: one.indices[0], sampling: sampling,
+              noise: noise, parameters: self.parameters)
+            : try worker.model.importanceWeightedBound(
+              of: one.values, labels: one.labels, example: one.indices[0],
+              drawCount: sampling.drawCount, noise: noise, parameters: self.parameters,
+              scratch: worker.noiseRows(worker.model.capacity))
         }
       }
     }

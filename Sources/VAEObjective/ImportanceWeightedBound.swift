@@ -32,6 +32,21 @@ struct StreamingLogMeanExp {
   var effectiveCount: Double { sum * sum / squareSum }
 }
 
+/// How log p(x) is estimated.
+public struct ImportanceSampling: Sendable, Equatable {
+  /// K: draws of z per example.
+  public var drawCount: Int
+  /// T: distributions between q(z|x) and p(z|x) that each draw is led through; 0 for none.
+  public var annealingSteps: Int
+
+  /// Both.
+  public init(drawCount: Int, annealingSteps: Int = 0) {
+    precondition(drawCount > 0 && annealingSteps >= 0)
+    self.drawCount = drawCount
+    self.annealingSteps = annealingSteps
+  }
+}
+
 /// What importance sampling says of log p(x) of one example.
 public struct ImportanceEstimate: Sendable, Equatable {
   /// log (1/K) Σ_k p(x, z_k) / q(z_k|x), nats.

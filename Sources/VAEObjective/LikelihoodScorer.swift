@@ -49,17 +49,19 @@ final class LikelihoodScorer {
   ///   - draws: Draws per example.
   ///   - parameters: The flat parameters.
   ///   - gradient: The flat gradient; nil if none is wanted.
+  ///   - differentiates: Whether the outputs' gradient is wanted.
   ///   - scale: What the gradient is multiplied by.
   ///   - rowScales: What that of each draw is multiplied by besides; nil for 1.
   ///   - logLikelihood: Receives log p(x|z) of each draw, nats.
   func score(
     _ data: MatrixView, outputs: MatrixView, draws: Int, parameters: FloatBuffer,
-    gradient: FloatBuffer? = nil, scale: Float = 1,
+    gradient: FloatBuffer? = nil, differentiates: Bool = false, scale: Float = 1,
     rowScales: UnsafeBufferPointer<Float>? = nil,
     into logLikelihood: UnsafeMutableBufferPointer<Double>
   ) {
     var scoring = LikelihoodScoring(
-      likelihood.family, draws: draws, gradientScale: gradient == nil ? nil : scale)
+      likelihood.family, draws: draws,
+      gradientScale: gradient != nil || differentiates ? scale : nil)
     scoring.rowScales = rowScales
     if let freeValues, let freeGradient {
       if let free {

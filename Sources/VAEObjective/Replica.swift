@@ -131,11 +131,11 @@ public protocol Replica: AnyObject {
   ///
   /// - Parameters:
   ///   - batch: The examples.
-  ///   - drawCount: K, the draws per example.
+  ///   - sampling: How many draws, and whether they are annealed.
   ///   - noise: Where the draws come from.
   /// - Returns: One figure an example.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   func importanceWeightedBounds(
-    _ batch: ExampleBatch, drawCount: Int, noise: RandomStream
+    _ batch: ExampleBatch, sampling: ImportanceSampling, noise: RandomStream
   ) throws(KernelError) -> [ImportanceEstimate]
 }

@@ -232,7 +232,8 @@ public final class VariationalAutoencoder {
     findWeights(klWeighting, pass.posterior)
     // log p(x|z): `pass.decoded` now holds its negative gradient, times each draw's weight.
     let sink = BackwardSink(parameterGradient: gradient, progress: progress)
-    let latentGradient = try differentiateDecoder(pass, sink)
+    let latentGradient = try differentiateDecoder(
+      pass.decoded, pass.latents.rows, pass.decoderContext, sink)
     // log p(z), log q(z|x) and z = μ + σ ⊙ ε
     let posteriorGradient = arena.matrix(
       posteriorGradientSlot, rows: data.rows + configuration.prior.pseudoInputCount)
@@ -269,14 +270,15 @@ public final class VariationalAutoencoder {
       backwardSeconds: middle.duration(to: clock.now) / .seconds(1))
   }
 
-  // ∂/∂z, [draws, latent].
-  private func differentiateDecoder(
-    _ pass: Pass, _ sink: BackwardSink
+  /// From the gradient of the decoder's outputs to ∂/∂z, `[draws, latent]`, in the arena until the
+  /// next call.
+  func differentiateDecoder(
+    _ outputGradient: MatrixView, _ draws: Int, _ context: LayerContext, _ sink: BackwardSink
   ) throws(KernelError) -> MatrixView {
-    let latentGradient = arena.matrix(latentGradientSlot, rows: pass.latents.rows)
+    let latentGradient = arena.matrix(latentGradientSlot, rows: draws)
     let inputGradient =
-      decoderInputGradientSlot.map { arena.matrix($0, rows: pass.latents.rows) } ?? latentGradient
-    try decoder.backward(pass.decoded, inputGradient: inputGradient, pass.decoderContext, sink)
+      decoderInputGradientSlot.map { arena.matrix($0, rows: draws) } ?? latentGradient
+    try decoder.backward(outputGradient, inputGradient: inputGradient, context, sink)
     if decoderInputGradientSlot != nil {
       for row in 0..<latentGradient.rows {
         _ = latentGradient.row(row).update(
