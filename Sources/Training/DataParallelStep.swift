@@ -45,13 +45,7 @@ final class DataParallelStep {
       if configuration.precision == .bf16 && !processorHasBFloat16 {
         throw TrainingError.noBFloat16(processor: Processors.name)
       }
-      let model = try configuration.model(inputs: data.width)
-      if model.prior.pseudoInputCount > data.count {
-        throw TrainingError.invalidSetting(
-          name: "prior-components", value: "\(model.prior.pseudoInputCount)",
-          expected: "at most the \(data.count) training examples, as which pseudo-inputs start")
-      }
-      return model
+      return try configuration.model(inputs: data.width)
     }
     let layout = CPUReplica.layout(of: model)
     team = WorkerTeam(count: threadCount)

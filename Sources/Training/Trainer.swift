@@ -40,17 +40,28 @@ public final class Trainer {
   var trouble: (failure: Int, target: Int)?
   private var timesBefore = StepTimes()  // at the beginning of the epoch
 
-  /// Checks that this rank's memory can hold what a trainer would allocate.
+  /// Checks that there are data and memory for what the configuration asks for, before anything is
+  /// written.
   ///
-  /// - Throws: ``TrainingError/tooLarge(gigabytes:available:)``.
-  public static func requireMemory(
+  /// - Throws: ``TrainingError/tooLarge(gigabytes:available:)``, or
+  ///   ``TrainingError/invalidSetting(name:value:expected:)`` where pseudo-inputs have no examples to
+  ///   start as.
+  public static func requireDataAndMemory(
     _ configuration: TrainingConfiguration, data: PreparedData, worldSize: Int, nodeSize: Int = 1,
     threadCount: Int
   ) throws(TrainingError) {
+    let model = try configuration.model(inputs: data.train.width)
+    let pseudoInputCount = model.prior.pseudoInputCount
+    if pseudoInputCount > data.train.count {
+      throw TrainingError.invalidSetting(
+        name: TrainingConfiguration.CodingKeys.priorComponents.rawValue,
+        value: "\(pseudoInputCount)",
+        expected: "at most the \(data.train.count) training examples, as which pseudo-inputs start")
+    }
     let batch = (min(configuration.globalBatchSize, data.train.count) + worldSize - 1) / worldSize
     try MemoryEstimate.require(
       MemoryEstimate.byteCount(
-        try configuration.model(inputs: data.train.width),
+        model,
         examplesPerThread: (batch + threadCount - 1) / threadCount, threadCount: threadCount),
       nodeSize: nodeSize)
   }

@@ -49,7 +49,7 @@ struct BenchmarkCommand: RankCommand {
     let share = try Processors.defaultThreadCount(communicator)
     let threadCount = configuration.threads ?? share
     try ranks.onEveryRank {
-      try Trainer.requireMemory(
+      try Trainer.requireDataAndMemory(
         configuration, data: prepared, worldSize: communicator.worldSize,
         nodeSize: communicator.nodeSize,
         threadCount: threadCount)

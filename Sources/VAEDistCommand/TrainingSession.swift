@@ -53,7 +53,7 @@ struct TrainingSession {
     let share = try Processors.defaultThreadCount(communicator)
     let threadCount = configuration.threads ?? share
     try ranks.onEveryRank {
-      try Trainer.requireMemory(
+      try Trainer.requireDataAndMemory(
         configuration, data: data, worldSize: communicator.worldSize,
         nodeSize: communicator.nodeSize, threadCount: threadCount)
     }

@@ -93,6 +93,35 @@ import Testing
       "a wrong K", ["evaluate", "x", "--importance-samples", "0"], 64,
       "Error: --importance-samples is 0; it must be from 1"
     ),
+    (
+      "annealing of nothing", ["evaluate", "x", "--annealing-steps", "10"], 64,
+      "Error: --annealing-steps 10 needs --importance-samples"
+    ),
+    (
+      "labels of the run's data", ["evaluate", "x", "--labels", "y.npy"], 64,
+      "Error: --labels 'y.npy' needs --data"
+    ),
+    (
+      "labels that nobody reads", ["train", "--labels", "y.npy"], 64,
+      "Error: --labels is y.npy; it must be left out without --condition labels"
+    ),
+    (
+      "classes that there are not", ["train", "--condition", "labels", "--classes", "4"], 65,
+      "Error: 'digits' has class 4 for example 4, but the 4 classes are numbered from 0 to 3"
+    ),
+    (
+      "components of the standard normal", ["train", "--prior-components", "5"], 64,
+      "Error: --prior-components is 5; it must be left out with --prior standard"
+    ),
+    (
+      "divergences that there are not", ["train", "--prior", "mixture", "--free-bits", "0.1"], 64,
+      "Error: --prior is mixture; it must be standard with --free-bits or --kl-capacity"
+    ),
+    (
+      "more pseudo-inputs than examples",
+      ["train", "--prior", "vamp", "--prior-components", "1618"], 64,
+      "Error: --prior-components is 1618; it must be at most the 1617 training examples"
+    ),
     ("no checkpoint", ["inspect", "no.safetensors"], 66, "Error: 'no.safetensors' does not exist"),
   ]
 
@@ -115,6 +144,39 @@ import Testing
     for word in ["\"posterior_collapsed\" : true", "\"active_units\" : 0"] {
       #expect(json.output.contains(word), "\(json.output)")
     }
+  }
+
+  // A conditional model scores other data with their own labels, and the label matters.
+  @Test func conditionalModelsReadLabels() throws {
+    let folder = try TemporaryFolder()
+    let run = folder.path("run")
+    let outcome = try Launch.alone(
+      "vae-dist",
+      [
+        "train", "--run", run, "--epochs", "4", "--hidden", "40", "--latent", "4", "--condition",
+        "labels",
+      ])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let configuration = try String(contentsOfFile: "\(run)/config.yaml", encoding: .utf8)
+    #expect(configuration.contains("condition: labels\nclasses: 10\n"))
+    let rows: [[Float]] = (0..<20).map { row in (0..<64).map { Float(($0 * row) % 5) / 4 } }
+    let data = try folder.write(npy(rows), to: "x.npy")
+    func labels(_ name: String, _ values: [UInt8]) throws -> String {
+      try folder.write(
+        npy("{'descr': '|u1', 'fortran_order': False, 'shape': (20,), }", values), to: name)
+    }
+    func elbo(_ flags: [String]) throws -> Outcome {
+      try Launch.alone("vae-dist", ["evaluate", run, "--data", data, "--scale", "1"] + flags)
+    }
+    let zeros = try elbo(["--labels", try labels("zeros.npy", [UInt8](repeating: 0, count: 20))])
+    let ones = try elbo(["--labels", try labels("ones.npy", [UInt8](repeating: 1, count: 20))])
+    #expect(zeros.status == 0 && ones.status == 0 && zeros.output != ones.output)
+    let none = try elbo([])
+    #expect(none.status == 65)
+    #expect(none.errors.contains("There are no labels beside '\(data)'"), "\(none.errors)")
+    let eleventh = try elbo(["--labels", try labels("many.npy", (0..<20).map { $0 })])
+    #expect(eleventh.status == 65)
+    #expect(eleventh.errors.contains("has class 10 for example 10"), "\(eleventh.errors)")
   }
 
   @Test func eightBitDataAreScoredInBitsPerDimension() throws {

@@ -216,11 +216,14 @@ import Training
     #expect(abs(a.progress.epochELBO.exampleCount - b.progress.epochELBO.exampleCount) == 0)
   }
 
-  @Test func evaluationDoesNotDependOnRanksOrThreads() throws {
+  @Test(arguments: [
+    ["--importance-samples", "20", "--split", "train"],
+    ["--importance-samples", "3", "--annealing-steps", "4"],
+  ]) func evaluationDoesNotDependOnRanksOrThreads(_ flags: [String]) throws {
     let folder = try TemporaryFolder()
     let run = folder.path("run")
     _ = try Launch.alone("vae-dist", Self.arguments + [run])
-    let arguments = ["evaluate", run, "--importance-samples", "20", "--json", "--split", "train"]
+    let arguments = ["evaluate", run, "--json"] + flags
     let alone = try Launch.alone("vae-dist", arguments + ["--threads", "1"])
     #expect(alone.status == 0, "\(alone.errors)")
     #expect(try Launch.alone("vae-dist", arguments + ["--threads", "3"]).output == alone.output)

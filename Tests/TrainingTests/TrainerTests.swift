@@ -241,10 +241,10 @@ import Training
     configuration.hidden = [16_000_000, 16_000_000]
     let data = try PreparedData(configuration, agreement: Self.ranks)
     #expect(throws: TrainingError.self) {
-      try Trainer.requireMemory(configuration, data: data, worldSize: 1, threadCount: 1)
+      try Trainer.requireDataAndMemory(configuration, data: data, worldSize: 1, threadCount: 1)
     }
     configuration.hidden = [9]
-    try Trainer.requireMemory(configuration, data: data, worldSize: 1, threadCount: 1)
+    try Trainer.requireDataAndMemory(configuration, data: data, worldSize: 1, threadCount: 1)
   }
 
   static let badData: [(String, [[Float]], String)] = [

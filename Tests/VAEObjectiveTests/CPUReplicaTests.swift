@@ -131,7 +131,8 @@ import VAEObjective
   @Test func importanceWeightedBoundsDoNotDependOnThreads() throws {
     let bounds = try [1, 2, 3].map { threads in
       try Self.withBatch(5) {
-        try Self.replica(threads: threads).importanceWeightedBounds($0, sampling: ImportanceSampling(drawCount: 30), noise: Self.noise
+        try Self.replica(threads: threads).importanceWeightedBounds(
+          $0, sampling: ImportanceSampling(drawCount: 30), noise: Self.noise
         ).map(\.bound)
       }
     }
