@@ -10,14 +10,18 @@ public struct EpochSampler: Sendable {
   public let exampleCount: Int
   /// Examples of a step, all ranks together; the last step of an epoch may have fewer.
   public let globalBatchSize: Int
+  /// Examples that stay together on one rank: slices begin at multiples of it.
+  public let microBatchSize: Int
   private let seed: UInt64
 
   /// - Parameters:
   ///   - exampleCount: Examples of an epoch.
   ///   - globalBatchSize: Examples of a step, all ranks together.
+  ///   - microBatchSize: Examples that stay together on one rank.
   ///   - seed: The run's seed.
-  public init(exampleCount: Int, globalBatchSize: Int, seed: UInt64) {
-    precondition(exampleCount > 0 && globalBatchSize > 0)
+  public init(exampleCount: Int, globalBatchSize: Int, microBatchSize: Int = 1, seed: UInt64) {
+    precondition(exampleCount > 0 && globalBatchSize > 0 && microBatchSize > 0)
+    self.microBatchSize = microBatchSize
     self.exampleCount = exampleCount
     self.globalBatchSize = globalBatchSize
     self.seed = seed
@@ -42,7 +46,13 @@ public struct EpochSampler: Sendable {
 
   /// The positions that one rank sees; may be empty.
   public func batch(step: Int, rank: Int, worldSize: Int) -> Range<Int> {
-    Self.slice(of: globalBatch(step: step), rank: rank, worldSize: worldSize)
+    let batch = globalBatch(step: step)
+    let pieces = Self.slice(
+      of: 0..<(batch.count + microBatchSize - 1) / microBatchSize, rank: rank, worldSize: worldSize)
+    func position(_ piece: Int) -> Int {
+      min(batch.lowerBound + piece * microBatchSize, batch.upperBound)
+    }
+    return position(pieces.lowerBound)..<position(pieces.upperBound)
   }
 
   /// A rank's part of a range: contiguous, and at most one longer than any other rank's.

@@ -185,7 +185,7 @@ private struct Steps {
     communicator = agreement.communicator
     sampler = EpochSampler(
       exampleCount: data.count, globalBatchSize: configuration.globalBatchSize,
-      seed: configuration.seed)
+      microBatchSize: configuration.unitSize, seed: configuration.seed)
     order = sampler.order(ofEpoch: 0)
     penalties = KLSchedule(configuration, totalSteps: 1_000_000)
     let rows = Double(sampler.batch(step: 0, rank: 0, worldSize: communicator.worldSize).count)

@@ -17,10 +17,10 @@ final class DataParallelStep {
   let reduction: any GradientReduction
   let team: WorkerTeam
   /// Where the time of all steps so far went.
-  private(set) var times = StepTimes()
+  var times = StepTimes()
 
-  private let configuration: TrainingConfiguration
-  private let agreement: Agreement
+  let configuration: TrainingConfiguration
+  let agreement: Agreement
   private let reader: BatchReader
 
   /// Allocates everything that a step needs, and starts the threads.
@@ -40,7 +40,9 @@ final class DataParallelStep {
     self.agreement = agreement
     let worldSize = agreement.communicator.worldSize
     let largestBatch = min(configuration.globalBatchSize, data.count)
-    let capacity = (largestBatch + worldSize - 1) / worldSize
+    let unit = configuration.unitSize
+    let unitCount = (largestBatch + unit - 1) / unit
+    let capacity = min((unitCount + worldSize - 1) / worldSize * unit, largestBatch)
     model = try agreement.onEveryRank {
       if configuration.precision == .bf16 && !processorHasBFloat16 {
         throw TrainingError.noBFloat16(processor: Processors.name)
@@ -54,7 +56,8 @@ final class DataParallelStep {
       stateCount: Optimizer.stateNames(of: configuration.optimizer).count, team: team,
       agreement: agreement)
     replica = CPUReplica(
-      model, capacity: capacity, groupCapacity: Evaluator.groupSize, team: team,
+      model, capacity: capacity,
+      groupCapacity: max(Evaluator.groupSize, configuration.deterministic ? unit : 0), team: team,
       parameters: reduction.parameters, gradients: reduction.gradients)
     optimizer = Optimizer(configuration, buffers: reduction.optimizerState)
     reader = BatchReader(
@@ -106,20 +109,11 @@ final class DataParallelStep {
     let start = ContinuousClock.now
     reduction.begin()
     let batch = times.measure(\.data) { reader.batch(indices, epoch: epoch) }
-    var penalty: Penalty?
-    let outcome = try replica.computeGradient(
-      of: batch, noise: noise,
-      klWeighting: weighting(penalties, step: number - 1, exampleCount: indices.count) {
-        penalty = $0
-      },
-      receiver: reduction.receiver)
-    if let failure = penalty?.failure { throw failure }
-    reduction.didComputeGradient()
-    times.forward += outcome.forwardSeconds
-    times.backward += outcome.backwardSeconds
-    let (elbo, boundSum) = try times.measure(\.allReduceExposed) {
-      try total(outcome, step: number) { try replica.locateNonFinite(batch, noise: noise) }
-    }
+    let (sums, penalty) =
+      configuration.deterministic
+      ? try computeExactly(batch, noise: noise, number: number, penalties: penalties)
+      : try compute(batch, noise: noise, number: number, penalties: penalties)
+    let elbo = sums.elbo
     let update = Optimizer.Update(
       gradientScale: try gradientScale(exampleCount: elbo.exampleCount, step: number),
       learningRate: Float(learningRate), number: number)
@@ -132,14 +126,34 @@ final class DataParallelStep {
     let count = Double(elbo.exampleCount)
     let objectiveSum: Double =
       if configuration.bound == .iwae {
-        boundSum
+        sums.boundSum
       } else if let penalty {
-        elbo.reconstructionLogLikelihoodSum - penalty.nats * count
+        elbo.reconstructionLogLikelihoodSum - penalty * count
       } else {
         elbo.reconstructionLogLikelihoodSum
           - penalties.weight(step: number - 1) * elbo.klDivergenceSum
       }
     return StepOutcome(elbo: elbo, objectiveSum: objectiveSum)
+  }
+
+  // The whole slice at once, on all threads; the penalty for the divergences, nats, where the batch
+  // decides.
+  private func compute(
+    _ batch: ExampleBatch, noise: RandomStream, number: Int, penalties: KLSchedule
+  ) throws -> (Sums, penalty: Double?) {
+    var penalty: Penalty?
+    let outcome = try replica.computeGradient(
+      of: batch, noise: noise,
+      klWeighting: weighting(penalties, step: number - 1, exampleCount: batch.count) {
+        penalty = $0
+      },
+      receiver: reduction.receiver)
+    if let failure = penalty?.failure { throw failure }
+    reduction.didComputeGradient(scale: nil)
+    times.forward += outcome.forwardSeconds
+    times.backward += outcome.backwardSeconds
+    let sums = try total(outcome, batch, noise, step: number)
+    return (sums, penalty?.nats)
   }
 
   /// What a step found, summed over the global batch.
@@ -185,22 +199,38 @@ final class DataParallelStep {
     return start.secondsUntilNow
   }
 
-  // The ELBO's sums over all ranks; every rank has computed its gradient when it returns.
-  private func total(
-    _ outcome: GradientOutcome, step: Int, locate: () throws -> NonFinite
-  ) throws -> (elbo: ELBO, boundSum: Double) {
+  /// What ranks tell each other of a step, summed over all of them.
+  struct Sums {
+    var elbo = ELBO()
+    /// Of the importance-weighted bound.
+    var boundSum = 0.0
+    /// Pieces whose gradient did not fit the scale of sums in fixed point.
+    var misfitCount = 0.0
+  }
+
+  /// A step's sums over all ranks; every rank has computed its gradient when it returns.
+  ///
+  /// Collective.
+  ///
+  /// - Throws: ``SharedFailure`` where numbers are lost.
+  func total(
+    _ outcome: GradientOutcome, misfitCount: Double = 0, _ batch: ExampleBatch,
+    _ noise: RandomStream, step: Int
+  ) throws -> Sums {
+    let start = ContinuousClock.now
+    defer { times.allReduceExposed += start.secondsUntilNow }
     let communicator = agreement.communicator
     let elbo = outcome.elbo
-    return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 6) { sums in
+    let isFinite = elbo.isFinite && outcome.importanceWeightedBoundSum.isFinite
+    return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 7) { sums in
       sums[0] = elbo.reconstructionLogLikelihoodSum
       sums[1] = elbo.klDivergenceSum
       sums[2] = Double(elbo.exampleCount)
       sums[3] = outcome.importanceWeightedBoundSum
       sums[4] = optimizer.hasLostNumbers ? 1 : 0
-      sums[5] =
-        elbo.isFinite && outcome.importanceWeightedBoundSum.isFinite
-        ? .infinity : Double(communicator.rank)
-      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[..<5]), .sum)
+      sums[5] = misfitCount
+      sums[6] = isFinite ? .infinity : Double(communicator.rank)
+      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[..<6]), .sum)
       let total = ELBO(
         reconstructionLogLikelihoodSum: sums[0], klDivergenceSum: sums[1],
         exampleCount: Int(sums[2]))
@@ -212,12 +242,15 @@ final class DataParallelStep {
             place: replica.layout.firstNonFinite(in: replica.parameters)
               .map { "in the parameters \($0)" }))
       }
-      if total.isFinite && sums[3].isFinite { return (total, sums[3]) }
-      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[5...]), .min)
+      if total.isFinite && sums[3].isFinite {
+        return Sums(elbo: total, boundSum: sums[3], misfitCount: sums[5])
+      }
+      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[6...]), .min)
       reduction.abandon()
-      let rank = sums[5].isFinite ? Int(sums[5]) : nil
+      let rank = sums[6].isFinite ? Int(sums[6]) : nil
       // The first rank that has met it looks where.
-      let found = try rank == communicator.rank ? "\(locate())" : ""
+      let found =
+        try rank == communicator.rank ? "\(replica.locateNonFinite(batch, noise: noise))" : ""
       let place = try rank.map { try communicator.broadcast(found, from: $0) }
       try agreement.fail(
         TrainingError.notFinite(step: step, rank: rank, what: "ELBO", place: place))

@@ -48,9 +48,9 @@ final class Optimizer {
   ///
   /// Different threads and ranks may update different ranges at the same time.
   func update(
-    _ range: Range<Int>, of parameters: FloatBuffer, gradients: [FloatBuffer], _ update: Update
+    _ range: Range<Int>, of parameters: FloatBuffer, gradients: GradientSum, _ update: Update
   ) {
-    forEachBlock(of: range, gradients) { block, gradient in
+    gradients.forEachBlock(of: range) { block, gradient in
       if !apply(update, block, parameters, gradient) {
         isBroken.store(true, ordering: .relaxed)
       }

@@ -111,7 +111,7 @@ public struct SavedModel {
     progress.metadata.merging([
       "format": "pt",
       "vae_dist_version": version,
-      "configuration": configuration.json,
+      "configuration": configuration.withoutMachine.json,
       "seed": String(configuration.seed),
       "inputs": String(inputs),
       "data_digest": dataDigest,

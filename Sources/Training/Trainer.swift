@@ -89,7 +89,7 @@ public final class Trainer {
     self.observer = observer
     sampler = EpochSampler(
       exampleCount: data.train.count, globalBatchSize: configuration.globalBatchSize,
-      seed: configuration.seed)
+      microBatchSize: configuration.unitSize, seed: configuration.seed)
     let totalSteps = configuration.totalSteps(stepsPerEpoch: sampler.stepsPerEpoch)
     self.totalSteps = totalSteps
     if configuration.klCycles > totalSteps / 2 {

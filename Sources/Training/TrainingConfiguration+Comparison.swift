@@ -13,13 +13,24 @@ extension TrainingConfiguration {
 
   /// Every setting that is not left to its default, as `--name=value`.
   public var flags: [String] {
-    settings.filter { $0.value != "default" }.map { "--\($0.name)=\($0.value)" }
+    settings.filter { $0.value != "default" }.compactMap { name, value in
+      // A flag is there or is not.
+      name == CodingKeys.deterministic.rawValue
+        ? (value == "true" ? "--\(name)" : nil) : "--\(name)=\(value)"
+    }
   }
 
   /// What a run that goes on takes from the run before: all but what depends on the machine.
-  public var flagsToGoOn: [String] {
-    let machine: [CodingKeys] = [.threads, .allReduce, .bucketBytes]
-    return flags.filter { flag in !machine.contains { flag.hasPrefix("--\($0.rawValue)=") } }
+  public var flagsToGoOn: [String] { withoutMachine.flags }
+
+  /// Without what depends on the machine, so that equal runs have equal checkpoints.
+  var withoutMachine: TrainingConfiguration {
+    var result = self
+    let defaults = Self()
+    result.threads = defaults.threads
+    result.allReduce = defaults.allReduce
+    result.bucketBytes = defaults.bucketBytes
+    return result
   }
 
   /// The configuration as JSON text, the same for equal configurations.
@@ -69,7 +80,8 @@ extension TrainingConfiguration {
     .activation, .likelihood, .observationMean,
     .observationScale, .observationScaleValue,
     .observationScaleFloor, .librarySize, .categories, .columns, .prior,
-    .priorComponents, .draws, .initializer, .globalBatchSize, .optimizer, .seed, .precision,
+    .priorComponents, .draws, .initializer, .globalBatchSize, .optimizer, .seed, .precision, .deterministic,
+    .microBatchSize,
   ]
 
   /// The first setting that a run with the other configuration could not go on with.
@@ -88,6 +100,7 @@ extension TrainingConfiguration {
   }
 
   private enum Scalar: Codable {
+    case flag(Bool)
     case list([Int])
     case integer(Int)
     case unsigned(UInt64)
@@ -96,6 +109,7 @@ extension TrainingConfiguration {
 
     var text: String {
       switch self {
+      case .flag(let flag): String(flag)
       case .list(let list): list.isEmpty ? "none" : list.map(String.init).joined(separator: ",")
       case .integer(let number): String(number)
       case .unsigned(let number): String(number)
@@ -106,7 +120,9 @@ extension TrainingConfiguration {
 
     init(from decoder: any Decoder) throws {
       let container = try decoder.singleValueContainer()
-      if let list = try? container.decode([Int].self) {
+      if let flag = try? container.decode(Bool.self) {
+        self = .flag(flag)
+      } else if let list = try? container.decode([Int].self) {
         self = .list(list)
       } else if let number = try? container.decode(Int.self) {
         self = .integer(number)
@@ -122,6 +138,7 @@ extension TrainingConfiguration {
     func encode(to encoder: any Encoder) throws {
       var container = encoder.singleValueContainer()
       switch self {
+      case .flag(let flag): try container.encode(flag)
       case .list(let list): try container.encode(list)
       case .integer(let number): try container.encode(number)
       case .unsigned(let number): try container.encode(number)

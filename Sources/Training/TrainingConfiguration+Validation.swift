@@ -43,6 +43,14 @@ extension TrainingConfiguration {
     try require(
       .allReducePrecision, allReducePrecision == .f32 || allReduce != .sharedMemory,
       "f32 with --all-reduce shared-memory, where nothing travels")
+    try requirePositive(.microBatchSize, microBatchSize, atMost: Self.largestCount)
+    try require(
+      .microBatchSize, microBatchSize == nil || deterministic, "left out without --deterministic")
+    try require(
+      .allReducePrecision, allReducePrecision == .f32 || !deterministic, "f32 with --deterministic")
+    try require(
+      .allReduce, allReduce != .overlapped || !deterministic,
+      "automatic, shared-memory or blocking with --deterministic")
     if globalBatchSize < worldSize {
       throw .batchSmallerThanRanks(globalBatchSize: globalBatchSize, worldSize: worldSize)
     }

@@ -177,6 +177,10 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var allReduce = AllReduceMethod.automatic
   /// The number format in which gradients travel between ranks.
   public var allReducePrecision = Precision.f32
+  /// Whether results do not depend on the number of ranks and threads, to the bit.
+  public var deterministic = false
+  /// Examples of the pieces that a global batch is then cut into; nil for ``usualMicroBatchSize``.
+  public var microBatchSize: Int?
   /// Bytes of gradient that leave together when overlapped; nil means by measurement.
   public var bucketBytes: Int?
   /// Epochs between evaluations.
@@ -249,6 +253,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case precision
     case allReduce = "all-reduce"
     case allReducePrecision = "all-reduce-precision"
+    case deterministic
+    case microBatchSize = "micro-batch-size"
     case bucketBytes = "bucket-bytes"
     case evaluateEvery = "evaluate-every"
     case onNaN = "on-nan"
@@ -257,6 +263,17 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case checkpointEverySteps = "checkpoint-every-steps"
     case keep
   }
+
+  /// The pieces of a global batch of which each is computed by one thread, where results must not
+  /// depend on how many there are; as many as a power of two, of 64 examples or about that.
+  public var usualMicroBatchSize: Int {
+    var count = 2
+    while globalBatchSize / count > 64 { count *= 2 }
+    return max(1, (globalBatchSize + count - 1) / count)
+  }
+
+  /// Examples that stay together on one rank.
+  var unitSize: Int { deterministic ? min(microBatchSize ?? usualMicroBatchSize, globalBatchSize) : 1 }
 
   /// Whether training raises something else than the ELBO.
   var hasOwnObjective: Bool {

@@ -53,6 +53,13 @@ struct ConfigurationFile {
         throw wrong(node.mark, "'\(name)' is neither a value nor a list of values")
       }
       if value == "null" { continue }
+      if name == "deterministic" {
+        guard ["true", "false"].contains(value) else {
+          throw wrong(node.mark, "'\(name)' is '\(value)'; it must be true or false")
+        }
+        if value == "true" { flags.append("--\(name)") }
+        continue
+      }
       let flag = ["--\(name)=\(value)"]
       do {
         _ = try TrainOptions.parse(flag)

@@ -315,6 +315,17 @@ struct MachineOptions: ParsableArguments {
       defaults.allReducePrecision))
   var allReducePrecision: Precision?
 
+  @Flag(
+    help:
+      "The same bits for any number of ranks and threads: gradients of fixed pieces of the batch, added in fixed point."
+  )
+  var deterministic = false
+
+  @Option(
+    parsing: .unconditional,
+    help: "Examples of such a piece. (default: half a batch, a quarter …, of 64 at most)")
+  var microBatchSize: Int?
+
   @Option(
     parsing: .unconditional,
     help: "Bytes of gradient that leave together when overlapped. (default: measured at the start)")

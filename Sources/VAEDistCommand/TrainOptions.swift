@@ -98,6 +98,8 @@ func configure(
   set(\.precision, machine.precision)
   set(\.allReduce, machine.allReduce)
   set(\.allReducePrecision, machine.allReducePrecision)
+  settings.deterministic = machine.deterministic
+  settings.microBatchSize = machine.microBatchSize
   settings.bucketBytes = machine.bucketBytes
   return settings
 }

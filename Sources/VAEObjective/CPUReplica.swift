@@ -115,6 +115,42 @@ public final class CPUReplica: Replica {
     return outcome
   }
 
+  /// The gradients of −ELBO, each summed over a piece of the batch and each by one thread, so that it
+  /// depends on the piece alone.
+  ///
+  /// - Parameters:
+  ///   - batch: The examples of all pieces.
+  ///   - pieces: Which rows of the batch are a piece.
+  ///   - noise: Where ε comes from.
+  ///   - klWeighting: How much each latent's KL divergence counts; not ``KLWeighting/bySums(_:)``.
+  ///   - didCompute: Gets each gradient, the number of the thread, on which it is called, and the number
+  ///     of the piece; the gradient is overwritten by the next one of the same thread.
+  /// - Returns: Sums over the examples of each piece.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  public func computeGradients(
+    of batch: ExampleBatch, pieces: [Range<Int>], noise: RandomStream, klWeighting: KLWeighting,
+    didCompute: (_ gradient: FloatBuffer, _ thread: Int, _ piece: Int) -> Void
+  ) throws(KernelError) -> [GradientOutcome] {
+    var outcomes = [GradientOutcome](repeating: GradientOutcome(), count: pieces.count)
+    try outcomes.withUnsafeMutableBufferPointer { buffer throws(KernelError) in
+      let outcomes = buffer
+      try run { worker, index throws(KernelError) in
+        for piece in stride(from: index, to: pieces.count, by: self.workers.count) {
+          let part = batch.slice(pieces[piece])
+          let noiseRows = worker.noiseRows(part.count)
+          noise.fillNormal(
+            noiseRows, examples: part.indices, draws: worker.model.configuration.draws)
+          outcomes[piece] = try worker.model.computeGradient(
+            of: part.values, labels: part.labels, noise: noiseRows, parameters: self.parameters,
+            into: self.gradients[index], klWeighting: klWeighting,
+            dropout: DropoutNoise(noise, examples: part.indices))
+          didCompute(self.gradients[index], index, piece)
+        }
+      }
+    }
+    return outcomes
+  }
+
   // The weighting as one thread sees it: the first asks once for all, with the sums of all.
   private func shared(_ weighting: KLWeighting, _ index: Int) -> KLWeighting {
     guard case .bySums(let weights) = weighting else { return weighting }

@@ -10,6 +10,8 @@ public enum Bound: String, CaseIterable, Sendable, Codable {
 public enum KLWeighting {
   /// All the same; 1 for the ELBO, β for the β-VAE.
   case same(Float)
+  /// A weight for each latent.
+  case each([Float])
   /// By what they are over the whole global batch. Called once a step, between the forward and the
   /// backward, with the sums of each latent over this rank's examples; returns a weight for each.
   case bySums((UnsafeMutableBufferPointer<Double>) -> [Float])

@@ -46,6 +46,9 @@ public struct GradientOutcome: Sendable {
   public var forwardSeconds = 0.0
   /// From the ELBO to the gradient, seconds.
   public var backwardSeconds = 0.0
+
+  /// Of no examples.
+  public init() {}
 }
 
 /// Whoever wants to send gradients away while others are still being computed.

@@ -180,10 +180,12 @@ public final class VariationalAutoencoder {
       encoderInputs.storeGradient(inputGradient, into: gradient)
       progress?.didComplete(range)
     }
-    return GradientOutcome(
-      elbo: pass.elbo, importanceWeightedBoundSum: pass.boundSum,
-      forwardSeconds: start.duration(to: middle) / .seconds(1),
-      backwardSeconds: middle.duration(to: clock.now) / .seconds(1))
+    var outcome = GradientOutcome()
+    outcome.elbo = pass.elbo
+    outcome.importanceWeightedBoundSum = pass.boundSum
+    outcome.forwardSeconds = start.duration(to: middle) / .seconds(1)
+    outcome.backwardSeconds = middle.duration(to: clock.now) / .seconds(1)
+    return outcome
   }
 
   /// The matrix products of ``computeGradient(of:labels:noise:parameters:into:progress:)`` and nothing
@@ -219,6 +221,8 @@ public final class VariationalAutoencoder {
     switch weighting {
     case .same(let weight):
       klWeights.mutableElements.update(repeating: weight)
+    case .each(let weights):
+      _ = klWeights.mutableElements.update(fromContentsOf: weights)
     case .bySums(let weights):
       divergences.update(repeating: 0)
       addDivergences(of: posterior, to: divergences)

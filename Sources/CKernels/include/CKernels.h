@@ -233,6 +233,19 @@ void vd_kernel_mixture_gradient(const vd_kernel_mixture *mixture, size_t rows, c
                                 float *mean_gradient, float *variance_gradient,
                                 float *weight_gradient);
 
+// MARK: Fixed point. `factor` and `inverse` are powers of two.
+
+/// sums[i] (+)= round(values[i] · factor). Returns the largest |values[i]|, NaN if there is one; the
+/// sums are of no use unless all fit.
+float vd_kernel_to_fixed_point(size_t count, const float *values, float factor, int adds,
+                               int64_t *sums);
+
+/// sums[i] += values[i].
+void vd_kernel_add_fixed_point(size_t count, const int64_t *values, int64_t *sums);
+
+/// values[i] = sums[i] · inverse, rounded once.
+void vd_kernel_from_fixed_point(size_t count, const int64_t *sums, float inverse, float *values);
+
 // MARK: Optimizers. The gradient is first multiplied by `gradient_scale`. Each returns whether all
 // updated parameters are finite.
 

@@ -14,6 +14,7 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   let method: AllReduceMethod
   let parameters: FloatBuffer
   let gradients: [FloatBuffer]
+  let fixedSums: [FixedPointBuffer]
   let optimizerState: [FloatBuffer]
   var loadsOptimizerState: Bool { true }
   var receiver: (any GradientReceiver)? { self }
@@ -36,6 +37,7 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   private var buckets: [Bucket] = []  // prepared in the first step, which all others repeat
   private var sentCount = 0  // how many of them this step has begun
   private var isCollected = false  // all sums lie in the gradient
+  private var scale: FixedPointScale?  // of this step's sums
   private var waiting: Range<Int>?  // complete, but too small to leave
   private var failure: CollectiveError?
   private var busySince: ContinuousClock.Instant?  // when messages last began to be under way
@@ -58,6 +60,9 @@ final class MessageReduction: GradientReduction, GradientReceiver {
     self.communicator = communicator
     parameters = FloatBuffer(count: bufferCount)
     gradients = (0..<team.count).map { _ in FloatBuffer(count: bufferCount) }
+    fixedSums = (0..<(configuration.deterministic ? team.count : 0)).map { _ in
+      FixedPointBuffer(count: bufferCount)
+    }
     optimizerState = (0..<stateCount).map { _ in FloatBuffer(count: bufferCount) }
     rounded =
       configuration.allReducePrecision == .bf16 ? BFloat16Buffer(count: bufferCount) : nil
@@ -102,7 +107,7 @@ final class MessageReduction: GradientReduction, GradientReceiver {
     busySeconds = 0
   }
 
-  func didComputeGradient() {}
+  func didComputeGradient(scale: FixedPointScale?) { self.scale = scale }
 
   func gradientIsComplete(_ range: Range<Int>) {
     let open = range.lowerBound..<(waiting?.upperBound ?? range.upperBound)
@@ -163,6 +168,7 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   func sumOfSquares(_ times: inout StepTimes) throws -> Double {
     try collect(&times) { _, _ in }
     isCollected = true
+    if scale != nil { return try exactSumOfSquares(gradients[0], 0..<gradients[0].count, nil) }
     var total = TensorKernels.sumOfSquares(gradients[0])
     // Processors of different kinds add in different orders.
     try times.measure(\.allReduceExposed) {
@@ -174,13 +180,13 @@ final class MessageReduction: GradientReduction, GradientReceiver {
   }
 
   func update(
-    _ times: inout StepTimes, _ update: (Range<Int>, [FloatBuffer]) -> Void
+    _ times: inout StepTimes, _ update: (Range<Int>, GradientSum) -> Void
   ) throws {
     times.allReduceHidden += busySeconds
     func updateParameters(_ range: Range<Int>, _ times: inout StepTimes) {
       times.measure(\.optimizer) {
         team.forEachPart(of: range, alignment: FloatBuffer.alignmentInElements) {
-          update($0, [gradients[0]])
+          update($0, .floats([gradients[0]]))
         }
       }
     }
@@ -202,11 +208,34 @@ final class MessageReduction: GradientReduction, GradientReceiver {
     for bucket in buckets[..<sentCount] { try? bucket.sum.wait() }
   }
 
+  // Whole numbers of all threads and ranks, converted once.
+  private func collectFixedSums(
+    _ all: Range<Int>, _ scale: FixedPointScale, _ times: inout StepTimes
+  ) throws {
+    times.measure(\.optimizer) {
+      team.forEachPart(of: all, alignment: FloatBuffer.alignmentInElements) { part in
+        for other in fixedSums.dropFirst() { fixedSums[0].add(other, part) }
+      }
+    }
+    try times.measure(\.allReduceExposed) {
+      try communicator.allReduce(fixedSums[0].elements, .sum)
+    }
+    times.measure(\.optimizer) {
+      team.forEachPart(of: all, alignment: FloatBuffer.alignmentInElements) {
+        GradientSum.fixedPoint([fixedSums[0]], scale).write($0, into: gradients[0])
+      }
+    }
+  }
+
   // Calls `body` for each range whose sum has arrived, in the order in which they left.
   private func collect(
     _ times: inout StepTimes, _ body: (Range<Int>, inout StepTimes) -> Void
   ) throws {
     let all = 0..<gradients[0].count
+    if let scale {
+      try collectFixedSums(all, scale, &times)
+      return body(all, &times)
+    }
     if method == .blocking && rounded == nil {
       try times.measure(\.allReduceExposed) {
         try communicator.allReduce(gradients[0].mutableElements, .sum)

@@ -17,6 +17,7 @@ final class SharedMemoryReduction: GradientReduction {
   let method = AllReduceMethod.sharedMemory
   var parameters: FloatBuffer { replicas[rank] }
   var gradients: [FloatBuffer] { gradientsOfRanks[rank] }
+  var fixedSums: [FixedPointBuffer] { fixedSumsOfRanks[rank] }
   let optimizerState: [FloatBuffer]
   var loadsOptimizerState: Bool { rank == 0 }
   var receiver: (any GradientReceiver)? { nil }
@@ -27,8 +28,10 @@ final class SharedMemoryReduction: GradientReduction {
   private let rank: Int
   private let replicas: [FloatBuffer]  // one a rank
   private let gradientsOfRanks: [[FloatBuffer]]  // one a thread of each rank
+  private let fixedSumsOfRanks: [[FixedPointBuffer]]  // the same, where sums are exact
   private let shards: [Range<Int>]  // one a rank
-  private var sources: [FloatBuffer]  // what adds up to the gradient, in the order of ranks
+  private var sources = GradientSum.floats([])  // what adds up to the gradient, in the order of ranks
+  private let isExact: Bool
 
   /// Asks the node for the memory.
   ///
@@ -36,7 +39,8 @@ final class SharedMemoryReduction: GradientReduction {
   ///
   /// - Returns: Nil if the ranks are on several nodes or there is too little shared memory.
   init?(
-    bufferCount: Int, stateCount: Int, team: WorkerTeam, communicator: any Communicator
+    bufferCount: Int, stateCount: Int, isExact: Bool = false, team: WorkerTeam,
+    communicator: any Communicator
   ) throws {
     guard communicator.isOneNode else { return nil }
     let threadCounts = try communicator.allGather(
@@ -45,47 +49,65 @@ final class SharedMemoryReduction: GradientReduction {
     let byteCount = FloatBuffer.roundedUp(bufferCount) * MemoryLayout<Float>.stride
     // The root's segment holds the optimizer's state too.
     let rank = communicator.rank
-    let bufferCounts = threadCounts.enumerated().map { 1 + $1 + ($0 == 0 ? stateCount : 0) }
+    // A sum in fixed point is as large as two floats.
+    let bufferCounts = threadCounts.enumerated().map {
+      1 + $1 * (isExact ? 3 : 1) + ($0 == 0 ? stateCount : 0)
+    }
     guard
       let memory = try communicator.shareMemory(byteCount: bufferCounts[rank] * byteCount)
     else { return nil }
+    func bytes(_ rank: Int, _ index: Int, buffers: Int) -> UnsafeMutableRawBufferPointer {
+      UnsafeMutableRawBufferPointer(
+        rebasing: memory.segments[rank][index * byteCount..<(index + buffers) * byteCount])
+    }
     func buffer(_ rank: Int, _ index: Int) -> FloatBuffer {
-      FloatBuffer(
-        in: UnsafeMutableRawBufferPointer(
-          rebasing: memory.segments[rank][(index * byteCount)..<((index + 1) * byteCount)]),
-        count: bufferCount, owner: memory)
+      FloatBuffer(in: bytes(rank, index, buffers: 1), count: bufferCount, owner: memory)
     }
     replicas = threadCounts.indices.map { buffer($0, 0) }
     gradientsOfRanks = threadCounts.enumerated().map { rank, threads in
       (1...threads).map { buffer(rank, $0) }
     }
+    fixedSumsOfRanks = threadCounts.enumerated().map { rank, threads in
+      let first = 1 + threads + (rank == 0 ? stateCount : 0)
+      return (0..<(isExact ? threads : 0)).map {
+        FixedPointBuffer(
+          in: bytes(rank, first + 2 * $0, buffers: 2), count: bufferCount, owner: memory)
+      }
+    }
     optimizerState = (0..<stateCount).map { buffer(0, 1 + threadCounts[0] + $0) }
-    let unit = FloatBuffer.alignmentInElements
-    let units = bufferCount / unit
+    precondition(
+      bufferCount % FloatBuffer.alignmentInElements == 0, "Flat buffers are whole cache lines")
+    // Blocks whose squares are added up for themselves are not divided.
+    let unit = isExact ? sumOfSquaresBlock : FloatBuffer.alignmentInElements
+    let units = (bufferCount + unit - 1) / unit
     let size = communicator.worldSize
-    shards = (0..<size).map { $0 * units / size * unit..<($0 + 1) * units / size * unit }
-    precondition(bufferCount % unit == 0, "Flat buffers are whole cache lines")
-    sources = []
+    func bound(_ part: Int) -> Int { min(part * units / size * unit, bufferCount) }
+    shards = (0..<size).map { bound($0)..<bound($0 + 1) }
+    self.isExact = isExact
     self.rank = rank
     self.memory = memory
     self.team = team
     self.communicator = communicator
   }
 
-  func begin() { sources = gradientsOfRanks.flatMap { $0 } }
+  func begin() { sources = .floats(gradientsOfRanks.flatMap { $0 }) }
 
-  func didComputeGradient() { memory.publish() }
+  func didComputeGradient(scale: FixedPointScale?) {
+    if let scale { sources = .fixedPoint(fixedSumsOfRanks.flatMap { $0 }, scale) }
+    memory.publish()
+  }
 
   func sumOfSquares(_ times: inout StepTimes) throws -> Double {
     memory.publish()
     // The sums are needed again: they replace this rank's own gradient within its part.
-    var total = times.measure(\.optimizer) {
+    times.measure(\.optimizer) {
       team.forEachPart(of: shards[rank], alignment: FloatBuffer.alignmentInElements) {
-        sum(sources, $0, into: gradients[0])
+        sources.write($0, into: gradients[0])
       }
-      return TensorKernels.sumOfSquares(gradients[0], shards[rank])
     }
-    sources = [gradients[0]]
+    sources = .floats([gradients[0]])
+    if isExact { return try exactSumOfSquares(gradients[0], shards[rank], communicator) }
+    var total = TensorKernels.sumOfSquares(gradients[0], shards[rank])
     try times.measure(\.allReduceExposed) {
       try withUnsafeMutablePointer(to: &total) {
         try communicator.allReduce(UnsafeMutableBufferPointer(start: $0, count: 1), .sum)
@@ -97,7 +119,7 @@ final class SharedMemoryReduction: GradientReduction {
   func abandon() {}
 
   func update(
-    _ times: inout StepTimes, _ update: (Range<Int>, [FloatBuffer]) -> Void
+    _ times: inout StepTimes, _ update: (Range<Int>, GradientSum) -> Void
   ) throws {
     memory.publish()
     times.measure(\.optimizer) {
@@ -113,7 +135,7 @@ final class SharedMemoryReduction: GradientReduction {
     try communicator.barrier()
     memory.publish()
     team.forEachPart(of: shards[rank], alignment: FloatBuffer.alignmentInElements) {
-      sum(sources, $0, into: gradients[0])
+      sources.write($0, into: gradients[0])
     }
     try copyShards(of: gradientsOfRanks.map { $0[0] })
   }
