@@ -31,7 +31,9 @@ void vd_kernel_mixture_density(const vd_kernel_mixture *m, size_t rows, const fl
 #pragma clang fp reassociate(on)
       for (size_t k = 0; k < m->components; k++) largest = shares[k] > largest ? shares[k] : largest;
       for (size_t k = 0; k < m->components; k++) {
-        shares[k] = vd_exp(shares[k] - largest);
+        // vd_exp never gives 0, which what is far away must have: its distance may be huge.
+        float rest = shares[k] - largest;
+        shares[k] = rest > -87.0f ? vd_exp(rest) : 0.0f;
         total += shares[k];
       }
     }

@@ -42,6 +42,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case otherWidth(path: String, width: Int, expected: Int)
   /// Data that lie without labels.
   case noLabels(data: String, flag: String)
+  /// Labels of test examples that there are not.
+  case labelsWithoutExamples(path: String)
   /// As many labels as examples are needed.
   case otherLabelCount(path: String, shape: [Int], exampleCount: Int)
   /// Something else than the number of a class.
@@ -106,6 +108,9 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
         + " \(expected)"
     case .noLabels(let data, let flag):
       "There are no labels beside '\(data)'; give a file of them with \(flag)"
+    case .labelsWithoutExamples(let path):
+      "--test-labels is '\(path)', but there are no test examples; held-out ones keep their labels in --labels,"
+        + " others come with --test-data"
     case .otherLabelCount(let path, let shape, let exampleCount):
       "'\(path)' has the shape \(shape); labels are one number for each of the"
         + " \(Self.grouped(exampleCount)) examples"

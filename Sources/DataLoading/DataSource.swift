@@ -46,16 +46,25 @@ public struct DataSource: Sendable {
       throw .differentWidths(train: Array(train.shape[1...]), test: Array(test.shape[1...]))
     }
     guard let labels else { return }
-    trainLabels = try Self.labels(labels.train ?? found.labelFiles.train, of: train)
-    if trainLabels == nil {
-      trainLabels = try Self.builtInLabels(name, exampleCount: train.exampleCount)
+    if test == nil, let path = labels.test, labels.only == nil {
+      throw .labelsWithoutExamples(path: path)
     }
-    if trainLabels == nil { throw .noLabels(data: name, flag: "--labels") }
-    guard let test else { return }
+    // Data without test examples of their own are scored whole.
+    if labels.only != .test || test == nil {
+      trainLabels = try Self.labels(labels.train ?? found.labelFiles.train, of: train)
+      if trainLabels == nil {
+        trainLabels = try Self.builtInLabels(name, exampleCount: train.exampleCount)
+      }
+      if trainLabels == nil { throw .noLabels(data: name, flag: "--labels") }
+    }
+    guard let test, labels.only != .train else { return }
     // Test examples from elsewhere have other labels than those that lie beside the data.
     let beside = testPath == nil ? found.labelFiles.test : nil
     testLabels = try Self.labels(labels.test ?? beside, of: test)
-    if testLabels == nil { throw .noLabels(data: testPath ?? name, flag: "--test-labels") }
+    if testLabels == nil {
+      throw .noLabels(
+        data: testPath ?? name, flag: labels.only == nil ? "--test-labels" : "--labels")
+    }
   }
 
   private static func labels(

@@ -22,6 +22,11 @@ public enum ElementType: String, CaseIterable, Sendable {
     }
   }
 
+  /// Whether a `Float` cannot hold every value.
+  var hasMoreDigitsThanFloat: Bool {
+    [.int32, .uint32, .int64, .uint64, .float64].contains(self)
+  }
+
   /// Reads elements as `Float`, whatever their format, order of bytes and alignment.
   ///
   /// - Parameters:

@@ -18,7 +18,8 @@ public struct Examples: Sendable {
   public let split: Split
   /// What the file's values are divided by.
   public let scale: Float
-  private let rows: [UInt32]?
+  /// The rows of the array that belong to the set, in order; nil for all.
+  public let rows: [UInt32]?
   private let labels: Labels?
 
   /// All rows of an array, or some.

@@ -62,10 +62,13 @@ public struct LabelRequest: Sendable, Equatable {
   public let train: String?
   /// A file of the test examples' labels.
   public let test: String?
+  /// The only part of the data whose labels are wanted; nil for all.
+  public let only: Split?
 
-  /// Both.
-  public init(train: String?, test: String?) {
+  /// Files, and what is wanted.
+  public init(train: String?, test: String?, only: Split? = nil) {
     self.train = train
     self.test = test
+    self.only = only
   }
 }

@@ -113,17 +113,37 @@ public struct TableScan: Sendable, Equatable {
   private var pieces: [[Column]] = []
 
   /// Scans some pieces; see ``DataScan/pieceCount(of:)``.
-  public init(_ array: NumericArray, pieces range: Range<Int>) {
+  ///
+  /// - Parameters:
+  ///   - array: The table.
+  ///   - range: Which pieces.
+  ///   - rows: The rows that count, in order; nil for all.
+  public init(_ array: NumericArray, pieces range: Range<Int>, rows: [UInt32]? = nil) {
     columns = []
     let row = FloatBuffer(count: array.width)
     for piece in range {
       var own = [Column](repeating: Column(), count: array.width)
-      for example in DataScan.examples(ofPiece: piece, of: array) {
+      let examples = DataScan.examples(ofPiece: piece, of: array)
+      var next = rows.map { Self.firstIndex(notBelow: examples.lowerBound, in: $0) } ?? 0
+      for example in examples {
+        if let rows {
+          if next == rows.count || rows[next] != example { continue }
+          next += 1
+        }
         array.read(example: example, scale: 1, into: row.mutableElements)
         for (index, value) in row.elements.enumerated() { own[index].add(Double(value)) }
       }
       pieces.append(own)
     }
+  }
+
+  private static func firstIndex(notBelow row: Int, in rows: [UInt32]) -> Int {
+    var (low, high) = (0, rows.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if rows[middle] < row { low = middle + 1 } else { high = middle }
+    }
+    return low
   }
 
   /// The figures of several scans of consecutive pieces, in order.
@@ -168,8 +188,15 @@ public struct TableScan: Sendable, Equatable {
 
   /// Fails at the first column whose values its distribution does not have.
   ///
+  /// - Parameters:
+  ///   - kinds: What each column is.
+  ///   - array: What was scanned.
+  ///   - needsValues: Whether a column may not be missing throughout, as where it is to be learned.
   /// - Throws: ``DataError/unsuitableColumn(path:column:found:needs:)``.
-  public func check(_ kinds: [TableColumn], path: String) throws(DataError) {
+  public func check(
+    _ kinds: [TableColumn], of array: NumericArray, needsValues: Bool
+  ) throws(DataError) {
+    let path = array.path
     for (index, (column, kind)) in zip(columns, kinds).enumerated() {
       func refuse(_ found: String, _ needs: String) -> DataError {
         .unsuitableColumn(path: path, column: index, found: found, needs: needs)
@@ -179,22 +206,34 @@ public struct TableScan: Sendable, Equatable {
           "infinite values, or some beyond 32-bit floating point",
           "numbers, or NaN where one is missing")
       }
-      if column.count == 0 { throw refuse("no value at all", "some values") }
+      if column.count == 0 {
+        if needsValues { throw refuse("no value at all", "some values") }
+        continue
+      }
       let isWhole = column.fractionCount == 0
       let range =
         "\(isWhole ? "" : "fractional ")values from \(short(Float(column.minimum)))"
         + " to \(short(Float(column.maximum)))"
       switch kind.kind {
-      case .gaussian: continue
+      case .gaussian:
+        // Values are read as 32-bit floats, 24 binary digits.
+        let (mean, deviation) = column.moments
+        if array.type.hasMoreDigitsThanFloat && abs(mean) > max(deviation, 1) * 0x1p20 {
+          throw refuse(
+            "\(range), which 32-bit floating point hardly tells apart",
+            "an offset subtracted from it, or a coarser unit")
+        }
       case .logNormal:
-        if column.minimum <= 0 { throw refuse(range, "values above 0 for log-normal") }
+        if column.minimum < Double(Float.leastNormalMagnitude) {
+          throw refuse(range, "values above 0 (1.2e-38 or more) for log-normal")
+        }
       case .bernoulli:
         if !isWhole || column.minimum < 0 || column.maximum > 1 {
           throw refuse(range, "0 and 1 for bernoulli")
         }
       case .poisson:
-        if !isWhole || column.minimum < 0 {
-          throw refuse(range, "whole numbers from 0 on for poisson")
+        if !isWhole || column.minimum < 0 || column.maximum > 1e9 {
+          throw refuse(range, "whole numbers from 0 to 1e9 for poisson")
         }
       case .categorical(let classes):
         if !isWhole || column.minimum < 0 || column.maximum > Double(classes - 1) {

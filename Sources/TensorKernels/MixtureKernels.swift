@@ -21,6 +21,10 @@ public struct GaussianMixture {
   private let varianceGradient: FloatBuffer  // [latent, stride]
   private let weightGradient: FloatBuffer  // [stride]
 
+  // Log variances count as no further from 0 than this, so that squares times precisions are numbers.
+  private static let largestLogVariance: Float = 60
+  private static let largestPrecision = exp(largestLogVariance)
+
   /// Elements from the components of one latent to those of the next.
   public var stride: Int { FloatBuffer.roundedUp(components) }
 
@@ -60,8 +64,10 @@ public struct GaussianMixture {
       var logDensity = 0.0  // at the mean
       for index in 0..<latent {
         self.means.base[index * stride + component] = mean[index]
-        precisions.base[index * stride + component] = exp(-logVariance[index])
-        logDensity -= halfLogTwoPi + 0.5 * Double(logVariance[index])
+        let bounded = min(
+          max(logVariance[index], -Self.largestLogVariance), Self.largestLogVariance)
+        precisions.base[index * stride + component] = exp(-bounded)
+        logDensity -= halfLogTwoPi + 0.5 * Double(bounded)
       }
       weights.base[component] = Float(weight(component) / total)
       logWeights.base[component] = Float(
@@ -139,7 +145,12 @@ public struct GaussianMixture {
       let (mean, logVariance) = (means.row(component), logVariances.row(component))
       for index in 0..<latent {
         mean[index] = meanGradient.base[index * stride + component]
-        logVariance[index] = varianceGradient.base[index * stride + component]
+        let place = index * stride + component
+        // Nothing changes beyond the bounds.
+        let isBounded =
+          precisions.base[place] >= Self.largestPrecision
+          || precisions.base[place] <= 1 / Self.largestPrecision
+        logVariance[index] = isBounded ? 0 : varianceGradient.base[place]
       }
       // A logit raises its own weight and lowers all.
       logits?[component] = weightGradient.base[component] + total * weights.base[component]

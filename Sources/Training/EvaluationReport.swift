@@ -84,7 +84,7 @@ public struct EvaluationReport: Codable, Sendable {
   ///   - saved: The checkpoint, the same on every rank.
   ///   - dataName: What to score on; nil for the data of the run. Other data that have no test
   ///     examples of their own are scored whole.
-  ///   - labels: A file of their labels; nil for those beside them. For a conditional model.
+  ///   - labels: A file of the labels of what is scored; nil for those beside them. For a conditional model.
   ///   - scale: What their values are divided by; nil for what the run's were.
   ///   - split: Which part of the data.
   ///   - importanceSamples: K, or nil for the ELBO alone.
@@ -101,13 +101,16 @@ public struct EvaluationReport: Codable, Sendable {
       configuration.data = dataName
       configuration.testData = nil
       configuration.labels = labels
-      configuration.testLabels = nil
+      configuration.testLabels = labels
     }
     if let scale { configuration.scale = scale }
+    // What suits a run need not suit other data, and what a model does not read is a mistake.
+    try agreement.onEveryRank { try configuration.validate(worldSize: 1) }
     // Scores are computed in single precision, on any processor.
     configuration.precision = .f32
     let prepared = try PreparedData(
-      configuration, agreement: agreement, holdsOut: dataName == nil)
+      configuration, agreement: agreement, holdsOut: dataName == nil,
+      labelsOnlyOf: dataName == nil ? nil : split)
     let set = prepared.examples(prepared.hasSplit ? split : .test)
     let team = WorkerTeam(count: threadCount)
     // Products of more draws of an example at a time are faster.

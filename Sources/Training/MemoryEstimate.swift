@@ -17,7 +17,9 @@ enum MemoryEstimate {
   ) -> Double {
     let draws = Double(model.draws)
     let latent = Double(model.latent)
-    let components = model.prior.isLearned ? Double(model.prior.components) : 0
+    // In whole cache lines.
+    let components =
+      model.prior.isLearned ? Double(FloatBuffer.roundedUp(model.prior.components)) : 0
     let pseudoInputs = Double(model.prior.pseudoInputCount)
     let priorParameters =
       pseudoInputs > 0
@@ -37,7 +39,8 @@ enum MemoryEstimate {
     // Parameters, at most two moments, a gradient a thread, and what other ranks' parts arrive in.
     let states = 1 + 2 + Double(threadCount) + 1
     let activations =
-      rows * (encoder + draws * decoder) + Double(threadCount) * pseudoInputs * encoder
+      rows * (encoder + draws * decoder)
+      + Double(threadCount) * (pseudoInputs * encoder + components * (4 * latent + 3))
     let single =
       4 * (parameters * states + activations)
       + 4 * Double(threadCount)

@@ -30,17 +30,19 @@ public struct PreparedData: Sendable {
   /// - Parameters:
   ///   - configuration: What to open and how.
   ///   - agreement: The ranks.
+  ///   - labelsOnlyOf: The only part whose labels are wanted; nil for all.
   ///   - holdsOut: Whether test examples are held out where the data have none; otherwise all
   ///     examples are both.
   /// - Throws: ``SharedFailure`` if the data are missing, damaged, different between ranks, or not
   ///   what the likelihood needs.
   public init(
-    _ configuration: TrainingConfiguration, agreement: Agreement, holdsOut: Bool = true
+    _ configuration: TrainingConfiguration, agreement: Agreement, holdsOut: Bool = true,
+    labelsOnlyOf split: Split? = nil
   ) throws {
     let source = try agreement.onEveryRank {
       try DataSource(
         name: configuration.data, testPath: configuration.testData,
-        labels: configuration.labelRequest)
+        labels: configuration.labelRequest(only: split))
     }
     let labels = [source.trainLabels, source.testLabels].compactMap { $0 }
     let classes =
@@ -66,7 +68,6 @@ public struct PreparedData: Sendable {
         + labels.map(\.digest).joined())
     self.scale = scale
     hasSplit = source.test != nil || holdsOut
-    columns = try Self.columns(of: configuration, source, agreement)
     (train, test) = try agreement.onEveryRank {
       try Self.check(source.train, trainScan, configuration, scale: scale)
       guard let testArray = source.test, let testScan else {
@@ -86,7 +87,12 @@ public struct PreparedData: Sendable {
         Examples(testArray, split: .test, scale: scale, labels: source.testLabels)
       )
     }
-    range = trainScan.minimum / scale...trainScan.maximum / scale
+    columns = try TableDescription(
+      configuration, train: train, test: source.test, agreement: agreement)
+    // Of a table without any value there is none.
+    range =
+      trainScan.minimum <= trainScan.maximum
+      ? trainScan.minimum / scale...trainScan.maximum / scale : 0...0
   }
 
   /// The examples of a split.
@@ -156,40 +162,7 @@ public struct PreparedData: Sendable {
     return DataScan(joining: parts.map { DataScan(encoded: $0) })
   }
 
-  // Every column is scanned and checked for itself.
-  private static func columns(
-    of configuration: TrainingConfiguration, _ source: DataSource, _ agreement: Agreement
-  ) throws -> TableDescription? {
-    guard configuration.likelihood == .table, let text = configuration.columns else { return nil }
-    var description = try agreement.onEveryRank {
-      do throws(TableDescription.Problem) {
-        return try TableDescription(text)
-      } catch {
-        throw TrainingError.unfitColumns(error.description)
-      }
-    }
-    let columns = description.columns.map(\.column)
-    for (number, array) in [source.train, source.test].enumerated() {
-      guard let array else { continue }
-      try agreement.onEveryRank {
-        if array.width != columns.count {
-          throw TrainingError.otherColumnCount(described: columns.count, inputs: array.width)
-        }
-      }
-      let own = TableScan(array, pieces: ownPieces(of: array, agreement.communicator))
-      let parts = try agreement.communicator.allGather(own.encoded)
-      let scan = TableScan(
-        joining: parts.map { TableScan(encoded: $0, width: array.width) })
-      try agreement.onEveryRank { try scan.check(columns, path: array.path) }
-      if number > 0 { continue }
-      for (index, column) in description.columns.enumerated() where !column.isResolved {
-        description.columns[index] = (scan.standardized(column.column, at: index), true)
-      }
-    }
-    return description
-  }
-
-  private static func ownPieces(
+  static func ownPieces(
     of array: NumericArray, _ communicator: any Communicator
   ) -> Range<Int> {
     EpochSampler.slice(

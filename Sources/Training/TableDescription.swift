@@ -60,7 +60,9 @@ struct TableDescription {
         if name == "center" { column.center = value } else { column.scale = value }
       }
       if found.count == 1 { throw wrong("has one of center and scale, and needs both or none") }
-      if !(column.scale > 0) { throw wrong("has a scale of \(column.scale); it must be above 0") }
+      if !(column.scale >= 1e-30 && column.scale <= 1e30 && abs(column.center) <= 1e30) {
+        throw wrong("has a center or a scale that is no usual number; a scale is above 0")
+      }
       if columns.count + count > Self.mostColumns {
         throw wrong("is one too many; there can be \(Self.mostColumns) columns")
       }

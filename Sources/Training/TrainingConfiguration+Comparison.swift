@@ -80,7 +80,8 @@ extension TrainingConfiguration {
     .activation, .likelihood, .observationMean,
     .observationScale, .observationScaleValue,
     .observationScaleFloor, .librarySize, .categories, .columns, .prior,
-    .priorComponents, .draws, .initializer, .globalBatchSize, .optimizer, .seed, .precision, .deterministic,
+    .priorComponents, .draws, .initializer, .globalBatchSize, .optimizer, .seed, .precision,
+    .deterministic,
     .microBatchSize,
   ]
 

@@ -35,8 +35,8 @@ extension TrainingConfiguration {
   }
 
   /// Whether there are labels to read, and where they are said to be.
-  var labelRequest: LabelRequest? {
-    condition == .none ? nil : LabelRequest(train: labels, test: testLabels)
+  func labelRequest(only split: Split?) -> LabelRequest? {
+    condition == .none ? nil : LabelRequest(train: labels, test: testLabels, only: split)
   }
 
   /// The model for data of this width.

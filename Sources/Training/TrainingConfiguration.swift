@@ -273,7 +273,9 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   }
 
   /// Examples that stay together on one rank.
-  var unitSize: Int { deterministic ? min(microBatchSize ?? usualMicroBatchSize, globalBatchSize) : 1 }
+  var unitSize: Int {
+    deterministic ? min(microBatchSize ?? usualMicroBatchSize, globalBatchSize) : 1
+  }
 
   /// Whether training raises something else than the ELBO.
   var hasOwnObjective: Bool {

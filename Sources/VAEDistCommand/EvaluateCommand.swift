@@ -24,7 +24,9 @@ struct EvaluateCommand: RankCommand {
   var scale: Double?
 
   @Option(
-    help: "A file of the labels of --data, for a conditional model. (default: beside the data)")
+    help:
+      "A file of the labels of what is scored of --data, for a conditional model. (default: beside the data)"
+  )
   var labels: String?
 
   @Option(help: "Which part of the data. (default: test)")
@@ -133,7 +135,9 @@ struct EvaluateCommand: RankCommand {
         collapseWarning(
           activeUnits: result.activeUnits, latent: result.latents,
           klDivergence: result.klDivergence,
-          advice: "train with --kl-warmup-steps, --free-bits or a smaller --beta"))
+          advice: result.klDivergencePerLatent == nil
+            ? "train with --kl-warmup-steps or a smaller --beta"
+            : "train with --kl-warmup-steps, --free-bits or a smaller --beta"))
     }
     return lines.joined(separator: "\n")
   }

@@ -107,6 +107,7 @@ struct ReproduceCommand: RankCommand {
       ("--importance-samples", "\(importanceSamples)"),
     ])
     // What calls before this one found stays.
+    try ranks.onRoot { try checkFolder(root) }
     var results = Reproduction.results(in: root, of: experiment)
     for run in chosenRuns {
       try ranks.onEveryRank { try checkLength(of: run, in: "\(root)/\(run.name)") }
@@ -161,6 +162,16 @@ struct ReproduceCommand: RankCommand {
       saved, dataName: nil, scale: nil, split: .test, importanceSamples: importanceSamples,
       threadCount: threads ?? share, agreement: ranks)
     return Reproduction.Result(run, scale: scale, report: report)
+  }
+
+  // One folder, one experiment.
+  private func checkFolder(_ root: String) throws {
+    let path = "\(root)/results.json"
+    guard DurableFile.exists(path), let other = Reproduction.experiment(in: path) else { return }
+    if other == experiment.rawValue { return }
+    throw UsageError(
+      description: "'\(root)' holds results of \(other); give another --run for"
+        + " \(experiment.rawValue)")
   }
 
   // A run that is there can be finished, or made longer where its steps do not depend on its length.

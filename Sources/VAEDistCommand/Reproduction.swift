@@ -87,6 +87,13 @@ struct Reproduction: Codable {
     self.results = results
   }
 
+  /// Which experiment a file holds the results of; `something else` if it cannot be read.
+  static func experiment(in path: String) -> String? {
+    guard let data = FileManager.default.contents(atPath: path) else { return nil }
+    return (try? JSONDecoder().decode(Reproduction.self, from: data))?.experiment
+      ?? "something else"
+  }
+
   /// What is known of the runs in a folder; curves come from the runs' own records.
   static func results(in folder: String, of experiment: Experiment) -> [Result] {
     guard let data = FileManager.default.contents(atPath: "\(folder)/results.json"),

@@ -39,7 +39,7 @@ private struct Chains {
 extension VariationalAutoencoder {
   /// log p(x) of one example by annealed importance sampling.
   ///
-  /// Each of K draws of q(z|x) is led to p(z|x) through T distributions ∝ q^(1−β) p(x, z)^β, β along a
+  /// After ``preparePrior(parameters:)``. Each of K draws of q(z|x) is led to p(z|x) through T distributions ∝ q^(1−β) p(x, z)^β, β along a
   /// sigmoid, by one trajectory of Hamiltonian Monte Carlo at each; its weight is the product of what
   /// the density changes by from one to the next. The mean weight is p(x) in the mean, as without
   /// annealing, and varies less. The lengths of the trajectories' steps are found beforehand with other
@@ -67,7 +67,7 @@ extension VariationalAutoencoder {
     let context = scoring(parameters)
     let posterior = FloatBuffer(count: 2 * configuration.latent)
       .matrix(rows: 1, columns: 2 * configuration.latent)
-    posterior.copy(try encodeWithPrior(data, labels: labels, context))
+    posterior.copy(try encode(data, labels: labels, parameters: parameters))
     let problem = AnnealingProblem(
       data: data, labels: labels, example: example, posterior: posterior, context: context)
     let chunk = max(1, min(drawFigures.count, sampling.drawCount))

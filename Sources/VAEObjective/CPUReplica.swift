@@ -267,6 +267,7 @@ public final class CPUReplica: Replica {
     try figures.withUnsafeMutableBufferPointer { buffer throws(KernelError) in
       let figures = buffer
       try run { worker, index throws(KernelError) in
+        try worker.model.preparePrior(parameters: self.parameters)
         for row in stride(from: index, to: batch.count, by: self.workers.count) {
           let one = batch.slice(row..<row + 1)
           figures[row] =

@@ -79,6 +79,11 @@ final class EncoderInputs {
     return inputs
   }
 
+  /// The pseudo-inputs, where there are any.
+  func pseudoInputs(_ parameters: FloatBuffer) -> MatrixView? {
+    range.map { pseudoInputs(in: parameters, $0) }
+  }
+
   /// Writes examples as pseudo-inputs, from number `first` on.
   func setPseudoInputs(
     from data: MatrixView, labels: UnsafeBufferPointer<UInt32>?, first: Int,

@@ -64,7 +64,7 @@ public struct ImportanceEstimate: Sendable, Equatable {
 extension VariationalAutoencoder {
   /// The importance-weighted bound of one example: log (1/K) Σ_k p(x, z_k) / q(z_k|x), z_k ~ q.
   ///
-  /// In the mean over draws it lies between the ELBO (K = 1) and log p(x), and rises with K.
+  /// After ``preparePrior(parameters:)``. In the mean over draws it lies between the ELBO (K = 1) and log p(x), and rises with K.
   ///
   /// - Shape: `data` is `[1, inputs]`, `labels` `[1]`; `scratch` lends room for noise, `[capacity * draws, latent]`.
   /// - Units: nats.
@@ -85,7 +85,7 @@ extension VariationalAutoencoder {
     parameters: FloatBuffer, scratch: MatrixView
   ) throws(KernelError) -> ImportanceEstimate {
     precondition(data.rows == 1 && drawCount > 0, "One example and at least one draw")
-    let posterior = try encodeWithPrior(data, labels: labels, scoring(parameters))
+    let posterior = try encode(data, labels: labels, parameters: parameters)
     var mean = StreamingLogMeanExp()
     var drawn = 0
     let capacity = min(scratch.rows, drawFigures.count)

@@ -33,6 +33,20 @@ extension VariationalAutoencoder {
     return posteriors.rows(0..<data.rows)
   }
 
+  /// Prepares what p(z) takes for ``importanceWeightedBound(of:labels:example:drawCount:noise:parameters:scratch:)``
+  /// and ``annealedBound(of:labels:example:sampling:noise:parameters:)``, as long as the parameters
+  /// stay as they are.
+  ///
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  public func preparePrior(parameters: FloatBuffer) throws(KernelError) {
+    guard let prior else { return }
+    guard let inputs = encoderInputs.pseudoInputs(parameters) else {
+      return prior.prepare(parameters: parameters, posteriors: nil)
+    }
+    prior.prepare(
+      parameters: parameters, posteriors: try encoder.forward(inputs, scoring(parameters)))
+  }
+
   /// What stands behind the rows of the examples.
   func pseudoRows(of matrix: MatrixView, _ examples: Int) -> MatrixView? {
     configuration.prior.pseudoInputCount > 0 ? matrix.rows(examples..<matrix.rows) : nil

@@ -122,6 +122,15 @@ import Testing
       ["train", "--prior", "vamp", "--prior-components", "1618"], 64,
       "Error: --prior-components is 1618; it must be at most the 1617 training examples"
     ),
+    (
+      "pieces of nothing", ["train", "--micro-batch-size", "8"], 64,
+      "Error: --micro-batch-size is 8; it must be left out without --deterministic"
+    ),
+    (
+      "exact sums of rounded numbers",
+      ["train", "--deterministic", "--all-reduce-precision", "bf16"], 64,
+      "Error: --all-reduce-precision is bf16; it must be f32 with --deterministic"
+    ),
     ("no checkpoint", ["inspect", "no.safetensors"], 66, "Error: 'no.safetensors' does not exist"),
   ]
 
@@ -177,6 +186,26 @@ import Testing
     let eleventh = try elbo(["--labels", try labels("many.npy", (0..<20).map { $0 })])
     #expect(eleventh.status == 65)
     #expect(eleventh.errors.contains("has class 10 for example 10"), "\(eleventh.errors)")
+    // Of a folder, the labels of what is scored are enough.
+    _ = try folder.write(npy(rows + rows), to: "train.npy")
+    _ = try folder.write(npy(rows), to: "test.npy")
+    let scored = try Launch.alone(
+      "vae-dist",
+      [
+        "evaluate", run, "--data", folder.path, "--scale", "1", "--labels",
+        folder.path("zeros.npy"),
+      ])
+    #expect(scored.status == 0, "\(scored.errors)")
+    #expect(
+      scored.output.split(separator: "\n").dropFirst(2)
+        == zeros.output.split(separator: "\n").dropFirst(2))
+    let unread = try Launch.alone(
+      "vae-dist",
+      [
+        "train", "--condition", "labels", "--test-labels", "y.npy", "--run", folder.path("no"),
+      ])
+    #expect(unread.status == 65)
+    #expect(unread.errors.contains("--test-labels is 'y.npy', but there are no test examples"))
   }
 
   @Test func eightBitDataAreScoredInBitsPerDimension() throws {

@@ -129,6 +129,36 @@ import Testing
     #expect(abs(sum - 1) < 1e-5)
   }
 
+  // A component that has shrunk to a point somewhere else changes nothing.
+  @Test(arguments: [-60.0, -85, -100, -300]) func narrowComponentsElsewhereAreSilent(
+    _ logVariance: Double
+  ) {
+    var setup = Setup(components: 2, latent: 1, seed: 3)
+    setup.means = [0, 3]
+    setup.logVariances = [0, logVariance]
+    setup.logits = [0, 0]
+    let mixture = setup.mixture
+    let latents = matrix([[0.5]], columns: 1)
+    let shares = FloatBuffer(count: mixture.stride).matrix(rows: 1, columns: mixture.stride)
+    let density = withFigures(1) {
+      mixture.density(of: latents, responsibilities: shares, into: $0)
+    }[0]
+    #expect(abs(density - (log(0.5) - 0.5 * (log(2 * Double.pi) + 0.25))) < 1e-6)
+    let scores = FloatBuffer.poisoned(1).matrix(rows: 1, columns: 1)
+    mixture.scores(of: latents, responsibilities: shares, into: scores)
+    #expect(scores.row(0)[0] == 0.5)
+    let (means, variances, logits) = (
+      FloatBuffer.poisoned(2), FloatBuffer.poisoned(2), FloatBuffer.poisoned(2)
+    )
+    let weights = FloatBuffer([1])
+    mixture.gradient(
+      of: latents, responsibilities: shares, drawWeights: weights.elements, scale: 1,
+      means: means.matrix(rows: 2, columns: 1), logVariances: variances.matrix(rows: 2, columns: 1),
+      logits: logits.mutableElements)
+    #expect(means.values == [-0.5, 0] && variances.base[1] == 0)
+    #expect(logits.values == [-0.5, 0.5])
+  }
+
   // Where every component is far away, their log densities alone count.
   @Test func farAwayIsFinite() {
     let setup = Setup(components: 3, latent: 2, seed: 1)

@@ -34,11 +34,12 @@ import Training
     let data = try PreparedData(configuration, agreement: Self.ranks)
     let resolved = configuration.resolved(for: data)
     let ten: Double = 10
-    let logDeviation = Float(log(ten) * (2.0 / 3).squareRoot())
+    // Of the first three rows: the last is held out.
+    #expect(data.train.rows == [0, 1, 2])
     #expect(
       resolved.columns
-        == "gaussian center 3.0 scale \(Float((8.0 / 3).squareRoot())), bernoulli, log-normal center"
-        + " \(Float(2 * log(ten))) scale \(logDeviation), categorical 4")
+        == "gaussian center 2.0 scale 1.0, bernoulli, log-normal center \(Float(2 * log(ten)))"
+        + " scale \(Float(log(ten))), categorical 4")
     // What is resolved stays so, whatever the data.
     var again = try Self.configuration(
       Self.rows + [[90, 0, 3, 0]], try #require(resolved.columns), folder)
@@ -59,7 +60,7 @@ import Training
       "has values from 0 to 3 in column 4, which needs class numbers from 0 to 2"
     ),
     ("gaussian scale 2, 3 gaussian", "has one of center and scale"),
-    ("gaussian center 1 scale 0, 3 gaussian", "has a scale of 0.0; it must be above 0"),
+    ("gaussian center 1 scale 0, 3 gaussian", "has a center or a scale that is no usual number"),
     ("bernoulli center 1 scale 2, 3 gaussian", "has 'center', which it does not know"),
     ("0 gaussian", "begins with 0"),
     ("99999999999 gaussian", "a number of columns is from 1 to"),
@@ -90,6 +91,37 @@ import Training
       Issue.record("\(rows) was accepted")
     } catch let failure as SharedFailure {
       #expect(failure.message.contains(sentence), "\(failure.message)")
+    }
+  }
+
+  // What a column is to 64-bit floats it must be to 32-bit ones.
+  @Test func digitsThatAreLostAreNamed() throws {
+    let folder = try TemporaryFolder()
+    var configuration = try Self.configuration(Self.rows, "gaussian", folder)
+    let times = (0..<20).map { 1.7e9 + 0.1 * Double($0) }
+    configuration.data = try folder.write(
+      npy(
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (20, 1), }",
+        times.withUnsafeBytes { Array($0) }), to: "times.npy")
+    do {
+      _ = try PreparedData(configuration, agreement: Self.ranks)
+      Issue.record("Times were accepted")
+    } catch let failure as SharedFailure {
+      #expect(failure.message.contains("hardly tells apart"), "\(failure.message)")
+    }
+  }
+
+  // A column that was learned may be missing in what is scored.
+  @Test func missingColumnsAreScored() throws {
+    let folder = try TemporaryFolder()
+    var configuration = try Self.configuration(
+      Self.rows, "gaussian, bernoulli, log-normal, categorical 4", folder)
+    configuration = configuration.resolved(
+      for: try PreparedData(configuration, agreement: Self.ranks))
+    for rows in [[[Float]]([[.nan, 1, .nan, 2]]), [[.nan, .nan, .nan, .nan]]] {
+      configuration.data = try folder.write(npy(rows), to: "y.npy")
+      let data = try PreparedData(configuration, agreement: Self.ranks, holdsOut: false)
+      #expect(data.test.count == 1)
     }
   }
 

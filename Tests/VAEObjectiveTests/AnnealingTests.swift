@@ -70,6 +70,7 @@ import VAEObjective
     }
     let truth = log(terms.reduce(0) { $0 + exp($1) * step })
     let labels: [UInt32] = [1]
+    try harness.model.preparePrior(parameters: harness.parameters)
     let estimate = try labels.withUnsafeBufferPointer { labels in
       try harness.model.annealedBound(
         of: matrix([x], columns: 6), labels: classes > 0 ? labels : nil, example: 5,

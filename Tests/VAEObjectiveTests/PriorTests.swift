@@ -214,6 +214,7 @@ import VAEObjective
       parameters["prior.log_variance"] = prior.isLearned ? [0, 0, 0] : nil
       setup.harness.set(parameters)
       let scratch = FloatBuffer(count: 60)
+      try setup.harness.model.preparePrior(parameters: setup.harness.parameters)
       bounds.append(
         try setup.data.enumerated().map { number, x in
           try setup.harness.model.importanceWeightedBound(
