@@ -30,9 +30,9 @@ public struct PreparedData: Sendable {
   /// - Parameters:
   ///   - configuration: What to open and how.
   ///   - agreement: The ranks.
-  ///   - labelsOnlyOf: The only part whose labels are wanted; nil for all.
   ///   - holdsOut: Whether test examples are held out where the data have none; otherwise all
   ///     examples are both.
+  ///   - split: The only part whose labels are wanted; nil for all.
   /// - Throws: ``SharedFailure`` if the data are missing, damaged, different between ranks, or not
   ///   what the likelihood needs.
   public init(

@@ -265,10 +265,10 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   }
 
   /// The pieces of a global batch of which each is computed by one thread, where results must not
-  /// depend on how many there are; as many as a power of two, of 64 examples or about that.
+  /// depend on how many there are; a power of two of them, of 128 examples at most.
   public var usualMicroBatchSize: Int {
     var count = 2
-    while globalBatchSize / count > 64 { count *= 2 }
+    while globalBatchSize / count > 128 { count *= 2 }
     return max(1, (globalBatchSize + count - 1) / count)
   }
 

@@ -323,7 +323,7 @@ struct MachineOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
-    help: "Examples of such a piece. (default: half a batch, a quarter …, of 64 at most)")
+    help: "Examples of such a piece. (default: half a batch, or a quarter …, 128 at most)")
   var microBatchSize: Int?
 
   @Option(

@@ -48,8 +48,9 @@ protocol GradientReduction: AnyObject {
   func abandon()
 }
 
-/// Σ v² of a buffer of which each rank knows a part, or all if there is no communicator; added in
-/// blocks whose order does not depend on the ranks. Collective.
+/// Σ v² of a buffer of which each rank knows a part, or all if there is no communicator.
+///
+/// Added in blocks whose order does not depend on the ranks. Collective.
 ///
 /// - Throws: A `CollectiveError`.
 func exactSumOfSquares(

@@ -30,7 +30,8 @@ final class SharedMemoryReduction: GradientReduction {
   private let gradientsOfRanks: [[FloatBuffer]]  // one a thread of each rank
   private let fixedSumsOfRanks: [[FixedPointBuffer]]  // the same, where sums are exact
   private let shards: [Range<Int>]  // one a rank
-  private var sources = GradientSum.floats([])  // what adds up to the gradient, in the order of ranks
+  // What adds up to the gradient, in the order of ranks.
+  private var sources = GradientSum.floats([])
   private let isExact: Bool
 
   /// Asks the node for the memory.
