@@ -18,6 +18,8 @@ final class DataParallelStep {
   let team: WorkerTeam
   /// Where the time of all steps so far went.
   var times = StepTimes()
+  /// Who may ask for the end.
+  var stopRequest: StopRequest?
 
   let configuration: TrainingConfiguration
   let agreement: Agreement
@@ -133,7 +135,7 @@ final class DataParallelStep {
         elbo.reconstructionLogLikelihoodSum
           - penalties.weight(step: number - 1) * elbo.klDivergenceSum
       }
-    return StepOutcome(elbo: elbo, objectiveSum: objectiveSum)
+    return StepOutcome(elbo: elbo, objectiveSum: objectiveSum, stop: sums.stop)
   }
 
   // The whole slice at once, on all threads; the penalty for the divergences, nats, where the batch
@@ -161,6 +163,8 @@ final class DataParallelStep {
     let elbo: ELBO
     /// What the step raised, nats.
     let objectiveSum: Double
+    /// Why the run is to end after it; the same on every rank.
+    let stop: StopReason?
   }
 
   // What ranks have agreed on between forward and backward.
@@ -206,6 +210,8 @@ final class DataParallelStep {
     var boundSum = 0.0
     /// Pieces whose gradient did not fit the scale of sums in fixed point.
     var misfitCount = 0.0
+    /// Why some rank wants to end; the same on every rank.
+    var stop: StopReason?
   }
 
   /// A step's sums over all ranks; every rank has computed its gradient when it returns.
@@ -222,15 +228,19 @@ final class DataParallelStep {
     let communicator = agreement.communicator
     let elbo = outcome.elbo
     let isFinite = elbo.isFinite && outcome.importanceWeightedBoundSum.isFinite
-    return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 7) { sums in
+    return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 9) { sums in
       sums[0] = elbo.reconstructionLogLikelihoodSum
       sums[1] = elbo.klDivergenceSum
       sums[2] = Double(elbo.exampleCount)
       sums[3] = outcome.importanceWeightedBoundSum
       sums[4] = optimizer.hasLostNumbers ? 1 : 0
       sums[5] = misfitCount
-      sums[6] = isFinite ? .infinity : Double(communicator.rank)
-      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[..<6]), .sum)
+      let stop = stopRequest?.reason
+      sums[6] = stop == .signal ? 1 : 0
+      // Clocks differ: the root's counts.
+      sums[7] = stop == .walltime && communicator.isRoot ? 1 : 0
+      sums[8] = isFinite ? .infinity : Double(communicator.rank)
+      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[..<8]), .sum)
       let total = ELBO(
         reconstructionLogLikelihoodSum: sums[0], klDivergenceSum: sums[1],
         exampleCount: Int(sums[2]))
@@ -243,11 +253,13 @@ final class DataParallelStep {
               .map { "in the parameters \($0)" }))
       }
       if total.isFinite && sums[3].isFinite {
-        return Sums(elbo: total, boundSum: sums[3], misfitCount: sums[5])
+        return Sums(
+          elbo: total, boundSum: sums[3], misfitCount: sums[5],
+          stop: sums[6] > 0 ? .signal : sums[7] > 0 ? .walltime : nil)
       }
-      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[6...]), .min)
+      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[8...]), .min)
       reduction.abandon()
-      let rank = sums[6].isFinite ? Int(sums[6]) : nil
+      let rank = sums[8].isFinite ? Int(sums[8]) : nil
       // The first rank that has met it looks where.
       let found =
         try rank == communicator.rank ? "\(replica.locateNonFinite(batch, noise: noise))" : ""

@@ -77,10 +77,12 @@ public final class Trainer {
   ///   - folder: Where results go.
   ///   - agreement: The ranks.
   ///   - observer: Who tells people; nil on all ranks but the root.
+  ///   - end: When the run is to stop by itself, with a checkpoint; nil for never.
   /// - Throws: ``SharedFailure`` if ranks cannot reduce gradients as the configuration asks.
   public init(
     _ configuration: TrainingConfiguration, data: PreparedData, threadCount: Int,
-    folder: RunFolder, agreement: Agreement, observer: (any TrainingObserver)?
+    folder: RunFolder, agreement: Agreement, observer: (any TrainingObserver)?,
+    end: ContinuousClock.Instant? = nil
   ) throws {
     self.configuration = configuration
     self.data = data
@@ -107,9 +109,12 @@ public final class Trainer {
       data.test, configuration: configuration, communicator: agreement.communicator,
       team: stepper.team)
     threads = threadCount
+    self.end = end
   }
 
   private let threads: Int
+  private let end: ContinuousClock.Instant?
+  private var stop: StopReason?
 
   /// Trains to the end of the run.
   ///
@@ -119,10 +124,12 @@ public final class Trainer {
   ///   - isResuming: Whether the folder may hold a run already.
   ///   - saved: The checkpoint to go on from, the same on every rank; nil where there is none.
   ///   - configurationText: What `config.yaml` is to say.
+  /// - Returns: Why the run ended before its last step, with a checkpoint; nil where it did not.
   /// - Throws: ``SharedFailure`` for what all ranks know of, other errors for what one rank met.
+  @discardableResult
   public func run(
     isResuming: Bool, from saved: SavedModel?, configurationText: String
-  ) throws {
+  ) throws -> StopReason? {
     try agreement.requireEqual([
       ("version", SavedModel.version),
       ("model", SHA256.hexadecimal(of: replica.layout.summary)),
@@ -142,7 +149,7 @@ public final class Trainer {
       }
       observer?.didFinish(
         saved.progress, runPath: folder.path, lostPatience: lostPatience, end: nil)
-      return
+      return nil
     }
     try agreement.onRoot {
       claim = try folder.create(configuration: configurationText, isNew: !isResuming)
@@ -166,12 +173,18 @@ public final class Trainer {
         threadCount: threads, totalSteps: totalSteps, stepsPerEpoch: sampler.stepsPerEpoch,
         resumed: saved?.progress,
         relativeProductTime: try Processors.relativeProductTime(configuration.precision)))
-    while !isOver {
+    stepper.stopRequest = StopRequest(end: end)
+    defer { stepper.stopRequest = nil }
+    while !isOver && stop == nil {
       do {
         try trainEpoch()
       } catch let failure as SharedFailure where mayRollBack(failure) {
         try rollBack(failure)
       }
+    }
+    if let stop, !isOver {
+      observer?.didStop(stop, progress, runPath: folder.path)
+      return stop
     }
     try record(MetricsEvent(end: progress, wallSeconds: clock.wallSeconds))
     let end = RunEnd(
@@ -180,6 +193,7 @@ public final class Trainer {
       productSeconds: try productSecondsPerExample() * Double(stepper.times.exampleCount))
     observer?.didFinish(
       progress, runPath: folder.path, lostPatience: lostPatience, end: end)
+    return nil
   }
 
   func restore(_ saved: SavedModel) throws {
@@ -213,10 +227,13 @@ public final class Trainer {
       while progress.stepInEpoch < sampler.stepsPerEpoch && progress.step < totalSteps {
         try step(order, noise)
         observer?.didStep(progress)
+        if stop != nil { break }
         let isWithinEpoch = progress.stepInEpoch < sampler.stepsPerEpoch
         if isCheckpointStep && isWithinEpoch && progress.step < totalSteps { try checkpoint() }
       }
     }
+    // At the last step the end of the run is as near as a checkpoint.
+    if stop != nil && progress.step < totalSteps { return try checkpoint() }
     try finishEpoch()
   }
 
@@ -241,6 +258,7 @@ public final class Trainer {
         * pow(0.5, Double(progress.rollbackCount)),
       penalties: penalties)
     let elbo = outcome.elbo
+    stop = stop ?? outcome.stop
     progress.step += 1
     progress.stepInEpoch += 1
     progress.examplesSeen += elbo.exampleCount

@@ -41,6 +41,8 @@ public protocol TrainingObserver: AnyObject {
   func didRollBack(_ reason: String, to progress: TrainingProgress)
   /// An event went into `metrics.jsonl`.
   func didRecord(_ event: MetricsEvent)
+  /// The run ended before its last step, with a checkpoint.
+  func didStop(_ reason: StopReason, _ progress: TrainingProgress, runPath: String)
   /// The run is over; `end` is nil if there was nothing left to do.
   /// A run that lost its patience ended before its last step.
   func didFinish(

@@ -85,7 +85,7 @@ public struct TrainingProgress: Sendable, Equatable {
 
   /// Checks that the counts are those of one run.
   func check(stepsPerEpoch: Int, path: String) throws(CheckpointError) {
-    if stepInEpoch >= stepsPerEpoch || step != epoch * stepsPerEpoch + stepInEpoch {
+    if stepInEpoch > stepsPerEpoch || step != epoch * stepsPerEpoch + stepInEpoch {
       throw .wrongMetadata(path: path, key: "step_in_epoch", value: String(stepInEpoch))
     }
   }

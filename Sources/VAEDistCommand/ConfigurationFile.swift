@@ -45,7 +45,7 @@ struct ConfigurationFile {
     var flags: [String] = []
     for (key, node) in mapping {
       guard let written = key.string, case let name = Self.presentName(of: written),
-        !["config", "resume", "run", "help", "version"].contains(name)
+        !["config", "resume", "run", "walltime", "help", "version"].contains(name)
       else {
         throw wrong(key.mark, "'\(key.string ?? "?")' belongs on the command line")
       }

@@ -339,6 +339,12 @@ struct RunOptions: ParsableArguments {
   @Flag(help: "Go on with the run in the folder; start one if there is none.")
   var resume = false
 
+  @Option(
+    help:
+      "Time after which training ends with a checkpoint: 3h50m, 90m. SIGTERM, SIGINT and SIGUSR1 do the same. (default: none)"
+  )
+  var walltime: String?
+
   @Option(help: "A YAML file of the same names; flags win.")
   var config: String?
 

@@ -111,7 +111,9 @@ struct ReproduceCommand: RankCommand {
     var results = Reproduction.results(in: root, of: experiment)
     for run in chosenRuns {
       try ranks.onEveryRank { try checkLength(of: run, in: "\(root)/\(run.name)") }
-      let result = try reproduce(run, in: "\(root)/\(run.name)", ranks, reporter)
+      guard let result = try reproduce(run, in: "\(root)/\(run.name)", ranks, reporter) else {
+        return
+      }
       results.removeAll { $0.run == run.name }
       results.append(result)
       let order = experiment.runs.map(\.name)
@@ -136,7 +138,7 @@ struct ReproduceCommand: RankCommand {
 
   private func reproduce(
     _ run: Experiment.Run, in folder: String, _ ranks: Agreement, _ reporter: TerminalReporter?
-  ) throws -> Reproduction.Result {
+  ) throws -> Reproduction.Result? {
     let flags = try ranks.onEveryRank {
       var flags = try ConfigurationFile(text: run.preset, path: "the preset of \(run.name)").flags
       flags += run.flags
@@ -145,8 +147,9 @@ struct ReproduceCommand: RankCommand {
       return flags
     }
     if ranks.communicator.isRoot { say("\n\(run.name): \(expectation(run))") }
-    let finished = try TrainingSession(ranks: ranks, reporter: reporter).run(
+    let (finished, stop) = try TrainingSession(ranks: ranks, reporter: reporter).run(
       flags: flags, folder: RunFolder(path: folder), resume: true)
+    if stop != nil { return nil }
     if experiment == .aevbFigure2 {
       let events = MetricsEvent.all(in: finished.metricsPath)
       return Reproduction.Result(run, scale: scale, curves: events)

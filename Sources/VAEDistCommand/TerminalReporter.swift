@@ -114,6 +114,14 @@ final class TerminalReporter: TrainingObserver {
     self.train = nil
   }
 
+  func didStop(_ reason: StopReason, _ progress: TrainingProgress, runPath: String) {
+    draw("")
+    say(
+      "Stopped \(reason == .signal ? "by a signal" : "at the end of --walltime") after step"
+        + " \(grouped(progress.step)), with a checkpoint; to go on: vae-dist train --run \(runPath)"
+        + " --resume")
+  }
+
   func didFinish(
     _ progress: TrainingProgress, runPath: String, lostPatience: Bool, end: RunEnd?
   ) {

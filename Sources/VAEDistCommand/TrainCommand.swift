@@ -17,12 +17,16 @@ struct TrainCommand: RankCommand {
 
   func validate() throws {
     if options.run.run == "" { throw ValidationError("--run is empty; it must name a folder") }
+    if let text = options.run.walltime, Duration(walltime: text) == nil {
+      throw ValidationError("--walltime is '\(text)'; it must be a time: 3h50m, 90m, 45s or 3600")
+    }
     if options.run.resume && options.run.run == nil {
       throw ValidationError("--resume needs --run, the folder of the run to go on with")
     }
   }
 
   mutating func run(on ranks: Agreement) throws {
+    let start = ContinuousClock.now
     let communicator = ranks.communicator
     let reporter =
       communicator.isRoot ? TerminalReporter(isLaunched: communicator is MPICommunicator) : nil
@@ -30,7 +34,9 @@ struct TrainCommand: RankCommand {
     try ranks.requireEqual([
       ("--run", options.run.run ?? "default"), ("--resume", "\(options.run.resume)"),
     ])
-    let session = TrainingSession(ranks: ranks, reporter: reporter)
+    let time = options.run.walltime.flatMap { Duration(walltime: $0) }
+    let session = TrainingSession(
+      ranks: ranks, reporter: reporter, end: time.map { start.advanced(by: $0) })
     _ = try session.run(
       flags: given, folder: options.run.run.map { RunFolder(path: $0) }, resume: options.run.resume)
   }

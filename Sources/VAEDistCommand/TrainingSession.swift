@@ -9,6 +9,8 @@ import Training
 struct TrainingSession {
   let ranks: Agreement
   let reporter: TerminalReporter?
+  /// When training is to stop by itself; nil for never.
+  var end: ContinuousClock.Instant?
 
   /// Trains.
   ///
@@ -18,9 +20,13 @@ struct TrainingSession {
   ///   - given: Settings as flags, the last of each counting.
   ///   - named: The run's folder; nil for the next free one.
   ///   - resume: Whether a run in the folder goes on.
-  /// - Returns: The folder.
+  /// - Returns: The folder, and why the run ended before its last step if it did.
   /// - Throws: What a trainer throws.
-  func run(flags given: [String], folder named: RunFolder?, resume: Bool) throws -> RunFolder {
+  func run(
+    flags given: [String], folder named: RunFolder?, resume: Bool
+  ) throws -> (
+    folder: RunFolder, stop: StopReason?
+  ) {
     let communicator = ranks.communicator
     let isResuming = try named.map { try begin($0, resume: resume) } ?? false
     let saved =
@@ -60,11 +66,11 @@ struct TrainingSession {
     let folder = try named ?? Self.makeFolder(for: configuration, ranks)
     let trainer = try Trainer(
       configuration, data: data, threadCount: threadCount, folder: folder, agreement: ranks,
-      observer: reporter)
-    try trainer.run(
+      observer: reporter, end: end)
+    let stop = try trainer.run(
       isResuming: isResuming, from: saved,
       configurationText: try ConfigurationFile.text(configuration))
-    return folder
+    return (folder, stop)
   }
 
   // A file or folder by its full path; a known name as it is.

@@ -1,0 +1,87 @@
+internal import Synchronization
+
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
+// The number of the signal that asked for the end; all that a handler may touch.
+private let signalNumber = Atomic<Int32>(0)
+
+/// Why a run ends before its last step, with a checkpoint.
+public enum StopReason: Sendable, Equatable {
+  /// A signal to some rank.
+  case signal
+  /// The time that it was given is over.
+  case walltime
+}
+
+/// Who may ask a run to end: a signal to any rank, or the root's clock.
+///
+/// Ranks tell each other in a sum that every step has anyway, so that all end after the same step. While
+/// it lives, SIGTERM, SIGINT and SIGUSR1 only leave a note; the second one of a kind does what it
+/// usually does.
+final class StopRequest {
+  private static let signals = [SIGTERM, SIGINT, SIGUSR1]
+  private let end: ContinuousClock.Instant?
+
+  /// Listens from now on.
+  ///
+  /// - Parameter end: When training is to stop by itself; nil for never.
+  init(end: ContinuousClock.Instant?) {
+    self.end = end
+    signalNumber.store(0, ordering: .relaxed)
+    var action = sigaction()
+    action.__sigaction_handler.sa_handler = { number in
+      signalNumber.store(number, ordering: .relaxed)
+    }
+    // The second one ends the process; calls of the system go on.
+    action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | SA_RESTART
+    // Whoever started this process may have blocked them, which is inherited.
+    var ours = sigset_t()
+    sigemptyset(&ours)
+    for number in Self.signals {
+      sigaction(number, &action, nil)
+      sigaddset(&ours, number)
+    }
+    pthread_sigmask(SIG_UNBLOCK, &ours, nil)
+  }
+
+  deinit {
+    for number in Self.signals { signal(number, SIG_DFL) }
+  }
+
+  /// What this rank knows of.
+  var reason: StopReason? {
+    if signalNumber.load(ordering: .relaxed) != 0 { return .signal }
+    if let end, .now >= end { return .walltime }
+    return nil
+  }
+}
+
+extension Duration {
+  /// Reads `3h50m`, `90m`, `45s` or `3600`, which are seconds; nil for anything else, or no time at all.
+  public init?(walltime text: String) {
+    var seconds: Int64 = 0
+    var digits = ""
+    var units: [(Character, Int64)] = [("h", 3600), ("m", 60), ("s", 1)]
+    for character in text {
+      if character.isASCII && character.isNumber {
+        digits.append(character)
+      } else {
+        guard let place = units.firstIndex(where: { $0.0 == character }),
+          let number = Int64(digits), number < 1_000_000_000
+        else { return nil }
+        seconds += number * units[place].1
+        units.removeFirst(place + 1)
+        digits = ""
+      }
+    }
+    if !digits.isEmpty {
+      // A bare number is seconds.
+      guard units.count == 3, let number = Int64(digits), number < 1_000_000_000 else { return nil }
+      seconds = number
+    }
+    if seconds == 0 { return nil }
+    self = .seconds(seconds)
+  }
+}
