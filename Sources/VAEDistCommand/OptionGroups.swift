@@ -156,7 +156,9 @@ struct ModelOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
-    help: help("What is added to a scale that is learned; its square, to a Gaussian variance", defaults.observationScaleFloor))
+    help: help(
+      "What is added to a scale that is learned; its square, to a Gaussian variance",
+      defaults.observationScaleFloor))
   var observationScaleFloor: Double?
 
   @Option(

@@ -107,7 +107,18 @@ struct ReproduceCommand: RankCommand {
       ("--importance-samples", "\(importanceSamples)"),
     ])
     // What calls before this one found stays.
-    try ranks.onRoot { try checkFolder(root) }
+    // Before hours are spent on the first run.
+    try ranks.onRoot {
+      try checkFolder(root)
+      for location in Set(chosenRuns.compactMap { location(of: $0.data) }) {
+        _ = try DataSource(name: location)
+      }
+    }
+    let left = experiment.runs.filter { location(of: $0.data) == nil }
+    if communicator.isRoot && chosenNames == nil, let first = left.first {
+      say(
+        "Left out without --\(first.data.rawValue): \(left.map(\.name).joined(separator: ", "))")
+    }
     var results = Reproduction.results(in: root, of: experiment)
     for run in chosenRuns {
       try ranks.onEveryRank { try checkLength(of: run, in: "\(root)/\(run.name)") }
