@@ -1,4 +1,3 @@
-internal import Collectives
 internal import TensorKernels
 internal import VAEObjective
 
@@ -86,10 +85,8 @@ extension DataParallelStep {
     for piece in try replica.summarizePosteriors(batch, groups: pieces) {
       for latent in sums.indices { sums[latent] += exact(piece.divergences[latent]) }
     }
-    sums.append(Double(batch.count))
-    try sums.withUnsafeMutableBufferPointer { try agreement.communicator.allReduce($0, .sum) }
-    let count = sums.removeLast()
-    let (nats, weights) = penalties.penalty(sums.map { $0 / count }, step: step)
+    let (nats, weights) = try agreeOnPenalty(
+      sums, exampleCount: batch.count, penalties, step: step)
     return (.each(weights), nats)
   }
 

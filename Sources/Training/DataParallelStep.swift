@@ -177,20 +177,39 @@ final class DataParallelStep {
     _ penalties: KLSchedule, step: Int, exampleCount: Int, _ note: @escaping (Penalty) -> Void
   ) -> KLWeighting {
     if !penalties.needsDivergences { return .same(Float(penalties.weight(step: step))) }
-    let communicator = agreement.communicator
     return .bySums { sums in
-      var all = Array(sums) + [Double(exampleCount)]
       do {
-        try all.withUnsafeMutableBufferPointer { try communicator.allReduce($0, .sum) }
+        let (nats, weights) = try self.agreeOnPenalty(
+          Array(sums), exampleCount: exampleCount, penalties, step: step)
+        note(Penalty(nats: nats, failure: nil))
+        return weights
       } catch {
         note(Penalty(nats: 0, failure: error))
         return [Float](repeating: 1, count: sums.count)
       }
-      let count = all.removeLast()
-      let (nats, weights) = penalties.penalty(all.map { $0 / count }, step: step)
-      note(Penalty(nats: nats, failure: nil))
-      return weights
     }
+  }
+
+  /// The penalty for the divergences of the global batch, nats, and how much each latent's counts.
+  ///
+  /// Collective.
+  ///
+  /// - Parameters:
+  ///   - sums: Each latent's divergence, summed over this rank's examples.
+  ///   - exampleCount: How many these are.
+  ///   - penalties: How divergences count.
+  ///   - step: The step, from 0.
+  /// - Returns: The same on every rank.
+  /// - Throws: A `CollectiveError`.
+  func agreeOnPenalty(
+    _ sums: [Double], exampleCount: Int, _ penalties: KLSchedule, step: Int
+  ) throws -> (nats: Double, weights: [Float]) {
+    var all = sums + [Double(exampleCount)]
+    try all.withUnsafeMutableBufferPointer {
+      try agreement.communicator.allReduce($0, .sum)
+    }
+    let count = all.removeLast()
+    return penalties.penalty(all.map { $0 / count }, step: step)
   }
 
   /// The matrix products of a step and nothing else, on this rank.

@@ -106,7 +106,6 @@ struct ReproduceCommand: RankCommand {
       ("--frey-face", freyFace ?? "none"),
       ("--importance-samples", "\(importanceSamples)"),
     ])
-    // What calls before this one found stays.
     // Before hours are spent on the first run.
     try ranks.onRoot {
       try checkFolder(root)
@@ -119,6 +118,7 @@ struct ReproduceCommand: RankCommand {
       say(
         "Left out without --\(first.data.rawValue): \(left.map(\.name).joined(separator: ", "))")
     }
+    // What calls before this one found stays.
     var results = Reproduction.results(in: root, of: experiment)
     for run in chosenRuns {
       try ranks.onEveryRank { try checkLength(of: run, in: "\(root)/\(run.name)") }

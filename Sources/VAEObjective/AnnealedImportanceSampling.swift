@@ -181,7 +181,7 @@ extension VariationalAutoencoder {
       let (u, z) = (chains.u.row(chain), latents.row(chain))
       for index in 0..<latent { z[index] = posterior[index] + deviations[index] * u[index] }
     }
-    let outputs = try decode(latents, labels: problem.labels, draws: count, problem.context)
+    let outputs = try decode(latents, labels: problem.labels, problem.context)
     scorer.score(
       problem.data, outputs: outputs, draws: count, parameters: problem.context.parameters,
       differentiates: true, into: drawFigures)

@@ -38,6 +38,13 @@ public final class CPUReplica: Replica {
       divergences.deallocate()
     }
 
+    /// The noise of some examples.
+    func draw(_ noise: RandomStream, for batch: ExampleBatch) -> MatrixView {
+      let rows = noiseRows(batch.count)
+      noise.fillNormal(rows, examples: batch.indices, draws: model.configuration.draws)
+      return rows
+    }
+
     func noiseRows(_ examples: Int) -> MatrixView {
       noise.matrix(
         rows: examples * model.configuration.draws, columns: model.configuration.latent)
@@ -91,10 +98,8 @@ public final class CPUReplica: Replica {
     try run { worker, index throws(KernelError) in
       let first = min(index * share, batch.count)
       let part = batch.slice(first..<min(first + share, batch.count))
-      let noiseRows = worker.noiseRows(part.count)
       let start = clock.now
-      noise.fillNormal(
-        noiseRows, examples: part.indices, draws: worker.model.configuration.draws)
+      let noiseRows = worker.draw(noise, for: part)
       let noiseSeconds = start.duration(to: clock.now) / .seconds(1)
       worker.outcome = try worker.model.computeGradient(
         of: part.values, labels: part.labels, noise: noiseRows, parameters: self.parameters,
@@ -131,24 +136,15 @@ public final class CPUReplica: Replica {
     of batch: ExampleBatch, pieces: [Range<Int>], noise: RandomStream, klWeighting: KLWeighting,
     didCompute: (_ gradient: FloatBuffer, _ thread: Int, _ piece: Int) -> Void
   ) throws(KernelError) -> [GradientOutcome] {
-    var outcomes = [GradientOutcome](repeating: GradientOutcome(), count: pieces.count)
-    try outcomes.withUnsafeMutableBufferPointer { buffer throws(KernelError) in
-      let outcomes = buffer
-      try run { worker, index throws(KernelError) in
-        for piece in stride(from: index, to: pieces.count, by: self.workers.count) {
-          let part = batch.slice(pieces[piece])
-          let noiseRows = worker.noiseRows(part.count)
-          noise.fillNormal(
-            noiseRows, examples: part.indices, draws: worker.model.configuration.draws)
-          outcomes[piece] = try worker.model.computeGradient(
-            of: part.values, labels: part.labels, noise: noiseRows, parameters: self.parameters,
-            into: self.gradients[index], klWeighting: klWeighting,
-            dropout: DropoutNoise(noise, examples: part.indices))
-          didCompute(self.gradients[index], index, piece)
-        }
-      }
+    try forEach(pieces, of: batch, GradientOutcome()) { worker, part, piece throws(KernelError) in
+      let thread = piece % self.workers.count
+      let outcome = try worker.model.computeGradient(
+        of: part.values, labels: part.labels, noise: worker.draw(noise, for: part),
+        parameters: self.parameters, into: self.gradients[thread], klWeighting: klWeighting,
+        dropout: DropoutNoise(noise, examples: part.indices))
+      didCompute(self.gradients[thread], thread, piece)
+      return outcome
     }
-    return outcomes
   }
 
   // The weighting as one thread sees it: the first asks once for all, with the sums of all.
@@ -214,21 +210,11 @@ public final class CPUReplica: Replica {
   public func score(
     _ batch: ExampleBatch, groups: [Range<Int>], noise: RandomStream
   ) throws(KernelError) -> [ELBO] {
-    var figures = [ELBO](repeating: ELBO(), count: groups.count)
-    try figures.withUnsafeMutableBufferPointer { buffer throws(KernelError) in
-      let figures = buffer
-      try run { worker, index throws(KernelError) in
-        for group in stride(from: index, to: groups.count, by: self.workers.count) {
-          let part = batch.slice(groups[group])
-          let noiseRows = worker.noiseRows(part.count)
-          noise.fillNormal(
-            noiseRows, examples: part.indices, draws: worker.model.configuration.draws)
-          figures[group] = try worker.model.elbo(
-            of: part.values, labels: part.labels, noise: noiseRows, parameters: self.parameters)
-        }
-      }
+    try forEach(groups, of: batch, ELBO()) { worker, part, _ throws(KernelError) in
+      try worker.model.elbo(
+        of: part.values, labels: part.labels, noise: worker.draw(noise, for: part),
+        parameters: self.parameters)
     }
-    return figures
   }
 
   /// Finds where the bound of these examples stops being a number; on the calling thread alone.
@@ -244,41 +230,45 @@ public final class CPUReplica: Replica {
     _ batch: ExampleBatch, groups: [Range<Int>]
   ) throws(KernelError) -> [PosteriorSums] {
     let nothing = PosteriorSums(latent: workers[0].model.configuration.latent)
-    var figures = [PosteriorSums](repeating: nothing, count: groups.count)
-    try figures.withUnsafeMutableBufferPointer { buffer throws(KernelError) in
-      let figures = buffer
-      try run { worker, index throws(KernelError) in
-        for group in stride(from: index, to: groups.count, by: self.workers.count) {
-          let part = batch.slice(groups[group])
-          figures[group] = try worker.model.summarizePosteriors(
-            of: part.values, labels: part.labels, parameters: self.parameters)
-        }
-      }
+    return try forEach(groups, of: batch, nothing) { worker, part, _ throws(KernelError) in
+      try worker.model.summarizePosteriors(
+        of: part.values, labels: part.labels, parameters: self.parameters)
     }
-    return figures
   }
 
   /// The importance-weighted bound of each example, nats.
   public func importanceWeightedBounds(
     _ batch: ExampleBatch, sampling: ImportanceSampling, noise: RandomStream
   ) throws(KernelError) -> [ImportanceEstimate] {
-    var figures = [ImportanceEstimate](
-      repeating: ImportanceEstimate(bound: 0, effectiveSampleSize: 0), count: batch.count)
+    try run { worker, _ throws(KernelError) in
+      try worker.model.preparePrior(parameters: self.parameters)
+    }
+    let nothing = ImportanceEstimate(bound: 0, effectiveSampleSize: 0)
+    let examples = (0..<batch.count).map { $0..<$0 + 1 }
+    return try forEach(examples, of: batch, nothing) { worker, one, _ throws(KernelError) in
+      if sampling.annealingSteps > 0 {
+        return try worker.model.annealedBound(
+          of: one.values, labels: one.labels, example: one.indices[0], sampling: sampling,
+          noise: noise, parameters: self.parameters)
+      }
+      return try worker.model.importanceWeightedBound(
+        of: one.values, labels: one.labels, example: one.indices[0],
+        drawCount: sampling.drawCount, noise: noise, parameters: self.parameters,
+        scratch: worker.noiseRows(worker.model.capacity))
+    }
+  }
+
+  // A figure for each part of the batch, each by one thread: part i by thread i modulo their number.
+  private func forEach<Figure>(
+    _ parts: [Range<Int>], of batch: ExampleBatch, _ nothing: Figure,
+    _ job: (Worker, ExampleBatch, _ number: Int) throws(KernelError) -> Figure
+  ) throws(KernelError) -> [Figure] {
+    var figures = [Figure](repeating: nothing, count: parts.count)
     try figures.withUnsafeMutableBufferPointer { buffer throws(KernelError) in
       let figures = buffer
       try run { worker, index throws(KernelError) in
-        try worker.model.preparePrior(parameters: self.parameters)
-        for row in stride(from: index, to: batch.count, by: self.workers.count) {
-          let one = batch.slice(row..<row + 1)
-          figures[row] =
-            sampling.annealingSteps > 0
-            ? try worker.model.annealedBound(
-              of: one.values, labels: one.labels, example: one.indices[0], sampling: sampling,
-              noise: noise, parameters: self.parameters)
-            : try worker.model.importanceWeightedBound(
-              of: one.values, labels: one.labels, example: one.indices[0],
-              drawCount: sampling.drawCount, noise: noise, parameters: self.parameters,
-              scratch: worker.noiseRows(worker.model.capacity))
+        for number in stride(from: index, to: parts.count, by: self.workers.count) {
+          figures[number] = try job(worker, batch.slice(parts[number]), number)
         }
       }
     }

@@ -72,7 +72,11 @@ final class EncoderInputs {
     case .oneHot(let classes): oneHot(data, classes: classes, into: shown)
     case .table(let columns): tableInputs(data, columns, into: shown)
     }
-    if let labels { join(transformedSlot == nil ? data : shown, labels, into: own) }
+    if let labels {
+      join(
+        transformedSlot == nil ? data : shown, labels, classes: classes,
+        pixelCount: extents.pixelCount, into: own)
+    }
     if let range, let parameters, extra > 0 {
       inputs.rows(data.rows..<inputs.rows).copy(pseudoInputs(in: parameters, range))
     }
@@ -104,20 +108,29 @@ final class EncoderInputs {
   private func pseudoInputs(in flat: FloatBuffer, _ range: Range<Int>) -> MatrixView {
     flat.matrix(rows: pseudoInputCount, columns: extents.count, offset: range.lowerBound)
   }
+}
 
-  // The numbers of each pixel, and the label behind them.
-  private func join(
-    _ values: MatrixView, _ labels: UnsafeBufferPointer<UInt32>, into inputs: MatrixView
-  ) {
-    let channels = extents.channels - classes
-    for (row, label) in labels.enumerated() {
-      let (from, to) = (values.row(row), inputs.row(row))
-      to.update(repeating: 0)
-      for pixel in 0..<extents.pixelCount {
-        let start = pixel * extents.channels
-        for channel in 0..<channels { to[start + channel] = from[pixel * channels + channel] }
-        to[start + channels + min(Int(label), classes - 1)] = 1
-      }
+/// The numbers of each pixel, and behind them 1 at the row's class and 0 at the others.
+///
+/// - Parameters:
+///   - values: `[rows, pixels * channels]`.
+///   - labels: Classes; as many neighbouring rows have each as there are rows for a label.
+///   - classes: How many there are.
+///   - pixelCount: Pixels of a row; 1 of a vector.
+///   - inputs: Receives `[rows, pixels * (channels + classes)]`.
+func join(
+  _ values: MatrixView, _ labels: UnsafeBufferPointer<UInt32>, classes: Int, pixelCount: Int,
+  into inputs: MatrixView
+) {
+  let channels = values.columns / pixelCount
+  let rowsPerLabel = labels.isEmpty ? 1 : values.rows / labels.count
+  for row in 0..<values.rows {
+    let (from, to) = (values.row(row), inputs.row(row))
+    to.update(repeating: 0)
+    for pixel in 0..<pixelCount {
+      let start = pixel * (channels + classes)
+      for channel in 0..<channels { to[start + channel] = from[pixel * channels + channel] }
+      to[start + channels + min(Int(labels[row / rowsPerLabel]), classes - 1)] = 1
     }
   }
 }

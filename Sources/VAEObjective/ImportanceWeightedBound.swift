@@ -114,7 +114,7 @@ extension VariationalAutoencoder {
     let latents = latentRows(draws)
     reparameterize(
       posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
-    let decoded = try decode(latents, labels: labels, draws: draws, scoring(parameters))
+    let decoded = try decode(latents, labels: labels, scoring(parameters))
     scorer.score(
       data, outputs: decoded, draws: draws, parameters: parameters, into: drawFigures)
     let logLikelihoods = Array(drawFigures[..<draws])

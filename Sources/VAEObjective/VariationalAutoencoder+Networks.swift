@@ -54,17 +54,12 @@ extension VariationalAutoencoder {
 
   /// The decoder's outputs for some draws, with the label of each one's example.
   func decode(
-    _ latents: MatrixView, labels: UnsafeBufferPointer<UInt32>?, draws: Int,
+    _ latents: MatrixView, labels: UnsafeBufferPointer<UInt32>?,
     _ context: LayerContext
   ) throws(KernelError) -> MatrixView {
     guard let decoderInputSlot, let labels else { return try decoder.forward(latents, context) }
     let inputs = arena.matrix(decoderInputSlot, rows: latents.rows)
-    for index in 0..<latents.rows {
-      let row = inputs.row(index)
-      row.update(repeating: 0)
-      _ = row.update(fromContentsOf: latents.row(index))
-      row[latents.columns + min(Int(labels[index / draws]), configuration.classes - 1)] = 1
-    }
+    join(latents, labels, classes: configuration.classes, pixelCount: 1, into: inputs)
     return try decoder.forward(inputs, context)
   }
 

@@ -262,7 +262,7 @@ public final class VariationalAutoencoder {
     reparameterize(
       posterior: posterior, noise: noise, draws: draws, into: latents, klDivergence: exampleFigures)
     estimateDivergences(posterior, latents)
-    let decoded = try decode(latents, labels: labels, draws: draws, decoderContext)
+    let decoded = try decode(latents, labels: labels, decoderContext)
     var boundSum = 0.0
     if gradient != nil && configuration.bound == .iwae {
       // How much a draw counts depends on the scores of all: once for those, once for the gradient.
