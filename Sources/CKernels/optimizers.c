@@ -10,6 +10,12 @@ VD_INLINE uint32_t is_not_finite(float value) {
   return (vd_to_bits(value) & 0x7fffffffu) >= 0x7f800000u;
 }
 
+// Where the gradient is lost the state shows it and the parameter stays as it was, so that the step can be
+// looked into.
+VD_INLINE float unless_lost(uint32_t lost, float updated, float before) {
+  return lost ? before : updated;
+}
+
 #define VD_SQRT __builtin_elementwise_sqrt // never sets errno, so it vectorises
 
 VD_DISPATCHED
@@ -30,10 +36,10 @@ int vd_kernel_adam(size_t count, float *restrict parameters, const float *restri
     float v = beta2 * second_moment[i] + (1.0f - beta2) * (g * g);
     first_moment[i] = m;
     second_moment[i] = v;
-    p = kept * p - rate * m / (VD_SQRT(v) * inverse_root + epsilon);
-    parameters[i] = p;
-    // An infinite moment would leave its parameter where it is for ever.
-    lost |= is_not_finite(p) | is_not_finite(v);
+    uint32_t is_lost = is_not_finite(v);
+    float updated = kept * p - rate * m / (VD_SQRT(v) * inverse_root + epsilon);
+    parameters[i] = unless_lost(is_lost, updated, p);
+    lost |= is_lost | is_not_finite(updated);
   }
   return lost == 0;
 }
@@ -44,12 +50,14 @@ int vd_kernel_adagrad(size_t count, float *restrict parameters, const float *res
                        float epsilon, float weight_decay) {
   uint32_t lost = 0;
   for (size_t i = 0; i < count; i++) {
-    float g = gradient_scale * gradient[i] + weight_decay * parameters[i];
+    float p = parameters[i];
+    float g = gradient_scale * gradient[i] + weight_decay * p;
     float sum = squared_sum[i] + g * g;
     squared_sum[i] = sum;
-    float p = parameters[i] - learning_rate * g / (VD_SQRT(sum) + epsilon);
-    parameters[i] = p;
-    lost |= is_not_finite(p) | is_not_finite(sum);
+    uint32_t is_lost = is_not_finite(sum);
+    float updated = p - learning_rate * g / (VD_SQRT(sum) + epsilon);
+    parameters[i] = unless_lost(is_lost, updated, p);
+    lost |= is_lost | is_not_finite(updated);
   }
   return lost == 0;
 }
@@ -60,12 +68,14 @@ int vd_kernel_sgd(size_t count, float *restrict parameters, const float *restric
                    float momentum, float weight_decay) {
   uint32_t lost = 0;
   for (size_t i = 0; i < count; i++) {
-    float g = gradient_scale * gradient[i] + weight_decay * parameters[i];
+    float p = parameters[i];
+    float g = gradient_scale * gradient[i] + weight_decay * p;
     float v = momentum * velocity[i] + g;
     velocity[i] = v;
-    float p = parameters[i] - learning_rate * v;
-    parameters[i] = p;
-    lost |= is_not_finite(p);
+    uint32_t is_lost = is_not_finite(v);
+    float updated = p - learning_rate * v;
+    parameters[i] = unless_lost(is_lost, updated, p);
+    lost |= is_lost | is_not_finite(updated);
   }
   return lost == 0;
 }

@@ -97,7 +97,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
       "'\(path)' holds NaN, infinity or a number beyond 32-bit floating point, first at value \(position) of example \(example);"
         + " remove or replace such values, or use --likelihood table, which passes over NaN"
     case .unsuitable(let path, let values, let needs, let reason):
-      "'\(path)' has \(needs.words(for: values)), but \(reason) needs \(needs); \(needs.advice(for: values))"
+      "'\(path)' has \(needs.words(for: values)), but \(reason) needs \(needs); \(needs.advice(for: values, flag: reason))"
     case .unsuitableColumn(let path, let column, let found, let needs):
       "'\(path)' has \(found) in column \(column + 1), which needs \(needs); --columns says what each"
         + " column is"

@@ -77,6 +77,11 @@ public struct Examples: Sendable {
     }
   }
 
+  /// How many of an array's examples are held out.
+  public static func heldOutCount(of count: Int, fraction: Double) -> Int {
+    Int((Double(count) * fraction).rounded())
+  }
+
   /// Cuts the rows of an array into training and test examples.
   ///
   /// Which side an example falls on depends on the seed and its number alone; both sides keep the
@@ -95,7 +100,7 @@ public struct Examples: Sendable {
     labels: Labels? = nil
   ) throws(DataError) -> (train: Examples, test: Examples) {
     let count = array.exampleCount
-    let testCount = Int((Double(count) * testFraction).rounded())
+    let testCount = heldOutCount(of: count, fraction: testFraction)
     if testCount == 0 || testCount >= count {
       throw .emptySplit(fraction: testFraction, count: count)
     }

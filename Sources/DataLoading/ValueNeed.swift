@@ -69,19 +69,29 @@ public enum ValueNeed: Sendable, Equatable, CustomStringConvertible {
       + (values.scale == 1 ? "" : " after division by \(short(values.scale))")
   }
 
-  /// What to do about values that are otherwise.
-  func advice(for values: FoundValues) -> String {
+  /// What to do about values that are otherwise, where a flag needs them so.
+  func advice(for values: FoundValues, flag: String) -> String {
     let (low, high) = (values.range.lowerBound, values.range.upperBound)
     let isBytes = values.isIntegral && low >= 0 && high <= 255
-    if low < 0 { return "use --likelihood gaussian with --binarize none" }
+    if low < 0 {
+      return flag.hasPrefix("--binarize")
+        ? "use --binarize none"
+        : flag.hasPrefix("--observation-mean")
+          ? "use --observation-mean linear" : "use --likelihood gaussian"
+    }
     switch self {
     case .anything: return ""
     case .unitInterval:
-      return isBytes && high > 1
-        ? "use --scale \(short(high)), or --likelihood discretized-logistic with --scale 255"
-        : "use --scale \(short(high))"
+      if isBytes && high > 16 {
+        return "use --scale 255, or --likelihood discretized-logistic with --scale 255"
+      }
+      return "use --scale \(short(high))"
+        + (values.isIntegral
+          ? ", or for counts --likelihood poisson or negative-binomial with --scale 1" : "")
     case .bytes:
-      return isBytes ? "use --scale 255" : "use --likelihood gaussian"
+      if isBytes { return "use --scale 255" }
+      return values.isIntegral
+        ? "use --likelihood negative-binomial for counts" : "use --likelihood gaussian"
     case .counts:
       return values.isIntegral ? "use --scale 1" : "use --likelihood gaussian"
     case .classes:

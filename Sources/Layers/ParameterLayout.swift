@@ -88,6 +88,11 @@ public struct ParameterLayout: Sendable, Equatable {
     tensors.first { !$0.read(from: flat).allSatisfy(\.isFinite) }?.name
   }
 
+  /// The name of the last tensor that holds NaN or an infinity: in a gradient, the first on the way back.
+  public func lastNonFinite(in flat: FloatBuffer) -> String? {
+    tensors.last { !$0.read(from: flat).allSatisfy(\.isFinite) }?.name
+  }
+
   /// One line per tensor, for comparing ranks and files.
   public var summary: String {
     tensors.map { "\($0.name) \($0.shape)" }.joined(separator: "\n")

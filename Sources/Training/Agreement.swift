@@ -96,6 +96,30 @@ public struct Agreement: Sendable {
     throw failure
   }
 
+  /// Fails alike on every rank, because a figure is no longer a number.
+  ///
+  /// Collective.
+  ///
+  /// - Parameters:
+  ///   - what: The figure.
+  ///   - step: Where in the run.
+  ///   - look: Finds the place on this rank; nil if it is not here. The first rank that finds it is named.
+  ///   - guess: What to say where no rank finds it.
+  /// - Throws: ``SharedFailure``, always.
+  func failNotFinite(
+    _ what: String, step: Int, _ look: () throws -> String?,
+    orElse guess: () -> String? = { nil }
+  ) throws -> Never {
+    let found = try onEveryRank(look)
+    let places = try communicator.allGather(Array((found ?? "").utf8))
+    let rank = places.firstIndex { !$0.isEmpty }
+    try fail(
+      TrainingError.notFinite(
+        step: step, rank: rank, what: what,
+        place: rank.map { String(decoding: places[$0], as: UTF8.self) }
+          ?? communicator.broadcast(guess() ?? "")))
+  }
+
   private struct Field: Equatable {
     let name: String
     let value: String

@@ -37,7 +37,7 @@ extension DataParallelStep {
       if sums.misfitCount == 0 { return (sums, penalty) }
       scale = attempt.coarser
     }
-    try agreement.fail(TrainingError.notFinite(step: number, rank: nil, what: "gradient"))
+    try failGradient(batch, noise, step: number)
   }
 
   private func computePieces(

@@ -23,7 +23,9 @@ final class DataParallelStep {
 
   let configuration: TrainingConfiguration
   let agreement: Agreement
-  private let reader: BatchReader
+  let reader: BatchReader
+  /// What the latest update was made of.
+  var latest = LatestUpdate()
 
   /// Allocates everything that a step needs, and starts the threads.
   ///
@@ -103,7 +105,8 @@ final class DataParallelStep {
   ///   - learningRate: α of this step.
   ///   - penalties: How the KL divergence counts.
   /// - Returns: Sums over the global batch, under the parameters before the update.
-  /// - Throws: ``SharedFailure`` if the ELBO is not finite; `KernelError` or `CollectiveError`.
+  /// - Throws: ``SharedFailure`` if the ELBO or the gradient is not finite; `KernelError` or
+  ///   `CollectiveError`.
   func run(
     _ indices: UnsafeBufferPointer<UInt32>, epoch: Int, noise: RandomStream, number: Int,
     learningRate: Double, penalties: KLSchedule
@@ -117,11 +120,12 @@ final class DataParallelStep {
       : try compute(batch, noise: noise, number: number, penalties: penalties)
     let elbo = sums.elbo
     let update = Optimizer.Update(
-      gradientScale: try gradientScale(exampleCount: elbo.exampleCount, step: number),
+      gradientScale: try gradientScale(sums, batch, noise, step: number),
       learningRate: Float(learningRate), number: number)
     try reduction.update(&times) { range, gradients in
       optimizer.update(range, of: replica.parameters, gradients: gradients, update)
     }
+    latest.note(indices, epoch: epoch, noise: noise, number: number)
     times.total += start.secondsUntilNow
     times.stepCount += 1
     times.exampleCount += elbo.exampleCount
@@ -247,7 +251,7 @@ final class DataParallelStep {
     let communicator = agreement.communicator
     let elbo = outcome.elbo
     let isFinite = elbo.isFinite && outcome.importanceWeightedBoundSum.isFinite
-    return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 9) { sums in
+    return try withUnsafeTemporaryAllocation(of: Double.self, capacity: 8) { sums in
       sums[0] = elbo.reconstructionLogLikelihoodSum
       sums[1] = elbo.klDivergenceSum
       sums[2] = Double(elbo.exampleCount)
@@ -258,44 +262,38 @@ final class DataParallelStep {
       sums[6] = stop == .signal ? 1 : 0
       // Clocks differ: the root's counts.
       sums[7] = stop == .walltime && communicator.isRoot ? 1 : 0
-      sums[8] = isFinite ? .infinity : Double(communicator.rank)
-      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[..<8]), .sum)
+      try communicator.allReduce(sums, .sum)
       let total = ELBO(
         reconstructionLogLikelihoodSum: sums[0], klDivergenceSum: sums[1],
         exampleCount: Int(sums[2]))
       if sums[4] > 0 {
-        reduction.abandon()
-        try agreement.fail(
-          TrainingError.notFinite(
-            step: step - 1, rank: nil, what: "gradient",
-            place: replica.layout.firstNonFinite(in: replica.parameters)
-              .map { "in the parameters \($0)" }))
+        try failLostUpdate()
       }
       if total.isFinite && sums[3].isFinite {
         return Sums(
           elbo: total, boundSum: sums[3], misfitCount: sums[5],
           stop: sums[6] > 0 ? .signal : sums[7] > 0 ? .walltime : nil)
       }
-      try communicator.allReduce(UnsafeMutableBufferPointer(rebasing: sums[8...]), .min)
       reduction.abandon()
-      let rank = sums[8].isFinite ? Int(sums[8]) : nil
-      // The first rank that has met it looks where.
-      let found =
-        try rank == communicator.rank ? "\(replica.locateNonFinite(batch, noise: noise))" : ""
-      let place = try rank.map { try communicator.broadcast(found, from: $0) }
-      try agreement.fail(
-        TrainingError.notFinite(step: step, rank: rank, what: "ELBO", place: place))
+      try agreement.failNotFinite("ELBO", step: step) {
+        isFinite ? nil : "\(try replica.locateNonFinite(batch, noise: noise))"
+      }
     }
   }
 
   // 1 / examples, and less where the mean gradient is longer than it may be.
-  private func gradientScale(exampleCount: Int, step: Int) throws -> Float {
-    let mean = 1 / Double(exampleCount)
-    guard let limit = configuration.clipGradientNorm else { return Float(mean) }
+  private func gradientScale(
+    _ sums: Sums, _ batch: ExampleBatch, _ noise: RandomStream, step: Int
+  )
+    throws -> Float
+  {
+    let mean = 1 / Double(sums.elbo.exampleCount)
+    let limit = configuration.clipGradientNorm
+    // A step of sgd is as long as the gradient: once it is taken nothing can be looked into.
+    if limit == nil && configuration.optimizer != .sgd { return Float(mean) }
     let norm = mean * (try reduction.sumOfSquares(&times)).squareRoot()
-    if !norm.isFinite {
-      try agreement.fail(TrainingError.notFinite(step: step, rank: nil, what: "gradient norm"))
-    }
-    return Float(norm > limit ? mean * limit / norm : mean)
+    if !norm.isFinite { try failGradient(batch, noise, step: step) }
+    if let limit, norm > limit { return Float(mean * limit / norm) }
+    return Float(mean)
   }
 }

@@ -21,8 +21,10 @@ public struct EvaluationReport: Codable, Sendable {
   public let split: String
   /// Examples scored.
   public let examples: Int
-  /// Nats per example.
+  /// Nats per example, by as many draws of each as in training.
   public let elbo: Double
+  /// Its standard error over examples and draws, nats.
+  public let elboStandardError: Double
   /// Nats per example.
   public let reconstructionLogLikelihood: Double
   /// Nats per example; ≥ 0 where the prior is N(0, I), an estimate where it is learned.
@@ -60,6 +62,7 @@ public struct EvaluationReport: Codable, Sendable {
     case split
     case examples
     case elbo
+    case elboStandardError = "elbo_standard_error"
     case reconstructionLogLikelihood = "reconstruction_log_likelihood"
     case klDivergence = "kl_divergence"
     case bitsPerDimension = "bits_per_dimension"
@@ -138,6 +141,11 @@ public struct EvaluationReport: Codable, Sendable {
     let evaluator = Evaluator(
       set, configuration: configuration, communicator: agreement.communicator, team: team)
     let figures = try evaluator.elbo(replica)
+    if !figures.isFinite {
+      try agreement.failNotFinite("\(split.rawValue) ELBO", step: saved.progress.step) {
+        try evaluator.locateNonFinite(replica).map { "\($0)" }
+      }
+    }
     checkpoint = saved.file.path
     step = saved.progress.step
     examplesSeen = saved.progress.examplesSeen
@@ -145,6 +153,7 @@ public struct EvaluationReport: Codable, Sendable {
     self.split = prepared.hasSplit ? split.rawValue : "all"
     examples = figures.exampleCount
     elbo = figures.elbo
+    elboStandardError = figures.standardError
     reconstructionLogLikelihood = figures.reconstructionLogLikelihood
     klDivergence = figures.klDivergence
     bitsPerDimension = configuration.bitsPerDimension(figures.elbo, inputs: saved.inputs)
@@ -175,10 +184,10 @@ public struct EvaluationReport: Codable, Sendable {
       return sizes.reduce(0) { $0 + max(count / $1 - 1, 0) / (count - 1) }.squareRoot()
         / Double(sizes.count)
     }
-    let all = [elbo, importanceWeightedBound ?? 0]
-    if !all.allSatisfy(\.isFinite) {
+    if let lost = bounds?.firstIndex(where: { !$0.isFinite }) {
       try agreement.fail(
-        TrainingError.notFinite(step: step, rank: nil, what: "\(split.rawValue) ELBO"))
+        TrainingError.notFinite(
+          step: step, rank: nil, what: "importance-weighted bound", place: "for example \(lost)"))
     }
   }
 

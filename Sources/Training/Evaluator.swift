@@ -47,18 +47,34 @@ public final class Evaluator {
     var sums: [Double] = []
     try forEachCall { batch, groups in
       for elbo in try replica.score(batch, groups: groups, noise: noise) {
-        sums += [elbo.reconstructionLogLikelihoodSum, elbo.klDivergenceSum]
+        sums += [elbo.reconstructionLogLikelihoodSum, elbo.klDivergenceSum, elbo.squareSum]
       }
     }
     var total = ELBO(exampleCount: exampleCount)
     for part in try communicator.allGather(sums.withUnsafeBytes { Array($0) }) {
       let values = Self.doubles(part)
-      for index in stride(from: 0, to: values.count, by: 2) {
+      for index in stride(from: 0, to: values.count, by: 3) {
         total.reconstructionLogLikelihoodSum += values[index]
         total.klDivergenceSum += values[index + 1]
+        total.squareSum += values[index + 2]
       }
     }
     return total
+  }
+
+  /// Where the ELBO of this rank's examples stops being a number; nil where it is one.
+  ///
+  /// Not collective.
+  ///
+  /// - Throws: A `KernelError`.
+  func locateNonFinite(_ replica: any Replica) throws -> NonFinite? {
+    var found: NonFinite?
+    try forEachCall { batch, groups in
+      if found != nil { return }
+      if try replica.score(batch, groups: groups, noise: noise).allSatisfy(\.isFinite) { return }
+      found = try replica.locateNonFinite(batch, noise: noise)
+    }
+    return found
   }
 
   /// What the posteriors of all examples are like, on every rank.

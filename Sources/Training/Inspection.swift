@@ -35,6 +35,8 @@ public struct RunInspection: Codable, Sendable {
   public let lastTest: MetricsEvent?
   /// Whether the run came to its end.
   public let isComplete: Bool
+  /// Why it could not go on, if it has not since.
+  public let failure: MetricsEvent?
 
   enum CodingKeys: String, CodingKey {
     case run
@@ -45,6 +47,7 @@ public struct RunInspection: Codable, Sendable {
     case lastTrain = "last_train"
     case lastTest = "last_test"
     case isComplete = "is_complete"
+    case failure
   }
 
   /// Reads a run folder; damaged checkpoints are described, not refused.
@@ -73,6 +76,7 @@ public struct RunInspection: Codable, Sendable {
     lastTrain = events.last { $0.event == "train" }
     lastTest = events.last { $0.event == "evaluate" }
     isComplete = events.last?.event == "end"
+    failure = events.last.flatMap { $0.event == "failure" ? $0 : nil }
   }
 }
 

@@ -48,9 +48,19 @@ extension MetricsEvent {
     checkpoint = CheckpointFolder.fileName(step: progress.step)
   }
 
-  /// A return to a checkpoint.
-  init(rollback progress: TrainingProgress, wallSeconds: Double) {
+  /// A return to a checkpoint, because of what the message says; α is that of the next step.
+  init(
+    rollback progress: TrainingProgress, message: String, learningRate: Double, wallSeconds: Double
+  ) {
     self.init("rollback", progress, epoch: progress.epochInText, wallSeconds: wallSeconds)
+    self.message = message
+    self.learningRate = learningRate
+  }
+
+  /// The end of a run that could not go on.
+  init(failure progress: TrainingProgress, message: String, wallSeconds: Double) {
+    self.init("failure", progress, epoch: progress.epochInText, wallSeconds: wallSeconds)
+    self.message = message
   }
 
   /// The end of the run.

@@ -15,7 +15,7 @@ internal import Glibc
 ///
 /// The names are a contract: other programs read them.
 public struct MetricsEvent: Codable, Sendable, Equatable {
-  /// `train`, `evaluate`, `checkpoint`, `rollback` or `end`.
+  /// `train`, `evaluate`, `checkpoint`, `rollback`, `failure` or `end`.
   public var event: String
   /// Updates done.
   public var step: Int
@@ -41,6 +41,10 @@ public struct MetricsEvent: Codable, Sendable, Equatable {
   public var wallSeconds: Double
   /// The checkpoint's file name.
   public var checkpoint: String?
+  /// Why a run went back, or could not go on.
+  public var message: String?
+  /// The rate after going back.
+  public var learningRate: Double?
 
   enum CodingKeys: String, CodingKey {
     case event
@@ -56,6 +60,8 @@ public struct MetricsEvent: Codable, Sendable, Equatable {
     case allReduceShare = "all_reduce_share"
     case wallSeconds = "wall_seconds"
     case checkpoint
+    case message
+    case learningRate = "learning_rate"
   }
 
   /// The events of a file, in order.

@@ -5,20 +5,35 @@ internal import Collectives
 extension Trainer {
   private static let mostRollbacks = 10
 
-  func mayRollBack(_ failure: SharedFailure) -> Bool {
-    failure.isNotFinite && configuration.onNaN == .rollback
-      && progress.rollbackCount < Self.mostRollbacks
+  /// Goes back, if the configuration wants it and the run has not done so too often; otherwise the failure
+  /// is noted and thrown.
+  ///
+  /// Collective; every rank has the same failure at the same step.
+  func recover(from failure: SharedFailure) throws {
+    let isHopeless = progress.rollbackCount >= Self.mostRollbacks
+    if configuration.onNaN == .rollback && !isHopeless { return try rollBack(failure) }
+    try agreement.onRoot {
+      try metrics?.append(
+        MetricsEvent(
+          failure: progress, message: failure.message, wallSeconds: clock.wallSeconds))
+    }
+    if configuration.onNaN != .rollback { throw failure }
+    throw SharedFailure(
+      message: failure.message
+        + "; the run has gone back \(progress.rollbackCount) times, the most that it may",
+      status: failure.status, rank: failure.rank)
   }
 
   /// Goes back to the newest checkpoint, or to the beginning, with half the learning rate.
   ///
-  /// Where the run fails again before it has come further than the last time, the checkpoint before the
-  /// last one is taken.
-  ///
-  /// Collective; every rank has the same failure at the same step.
-  func rollBack(_ reason: SharedFailure) throws {
+  /// Where the run has not come twice as far from there as before, the checkpoint is taken for lost too, and
+  /// the one before it is taken.
+  private func rollBack(_ reason: SharedFailure) throws {
     let count = progress.rollbackCount + 1
-    let limit = trouble.flatMap { progress.step <= $0.failure + 1 ? $0.target : nil }
+    let limit = trouble.flatMap { before in
+      progress.step - before.target <= max(2 * (before.failure - before.target), 1)
+        ? before.target : nil
+    }
     let failure = progress.step
     var path = ""
     try agreement.onRoot {
@@ -40,7 +55,10 @@ extension Trainer {
     try agreement.onRoot {
       // What was said after the checkpoint is said again.
       metrics = try MetricsLog.open(folder.metricsPath, keepingUpTo: progress.step).log
-      try metrics?.append(MetricsEvent(rollback: progress, wallSeconds: clock.wallSeconds))
+      try metrics?.append(
+        MetricsEvent(
+          rollback: progress, message: reason.message, learningRate: learningRate,
+          wallSeconds: clock.wallSeconds))
     }
     observer?.didRollBack(reason.message, to: progress)
   }

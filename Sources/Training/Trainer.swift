@@ -178,8 +178,8 @@ public final class Trainer {
     while !isOver && stop == nil {
       do {
         try trainEpoch()
-      } catch let failure as SharedFailure where mayRollBack(failure) {
-        try rollBack(failure)
+      } catch let failure as SharedFailure where failure.isNotFinite {
+        try recover(from: failure)
       }
     }
     if let stop, !isOver {
@@ -254,8 +254,7 @@ public final class Trainer {
     let outcome = try stepper.run(
       UnsafeBufferPointer(rebasing: order[positions]), epoch: progress.epoch, noise: noise,
       number: progress.step + 1,
-      learningRate: schedule.learningRate(step: progress.step)
-        * pow(0.5, Double(progress.rollbackCount)),
+      learningRate: learningRate,
       penalties: penalties)
     let elbo = outcome.elbo
     stop = stop ?? outcome.stop
@@ -265,6 +264,11 @@ public final class Trainer {
     progress.epochELBO += elbo
     progress.epochObjectiveSum += outcome.objectiveSum
     clock.exampleCount += elbo.exampleCount
+  }
+
+  /// α of the next step.
+  var learningRate: Double {
+    schedule.learningRate(step: progress.step) * pow(0.5, Double(progress.rollbackCount))
   }
 
   // What products alone take, all ranks at it together, for each example of a full global batch; a
@@ -309,8 +313,9 @@ public final class Trainer {
     clock.startSpan()
     let elbo = try evaluator.elbo(replica)
     if !elbo.isFinite {
-      try agreement.fail(
-        TrainingError.notFinite(step: progress.step, rank: nil, what: "test ELBO"))
+      try agreement.failNotFinite("test ELBO", step: progress.step) {
+        try evaluator.locateNonFinite(replica).map { "\($0)" }
+      }
     }
     clock.exampleCount = elbo.exampleCount
     elboIsImproved = elbo.elbo > progress.bestTestELBO
@@ -331,10 +336,7 @@ public final class Trainer {
     // knows of its own part.
     var lost = [stepper.optimizer.hasLostNumbers ? 1.0 : 0.0]
     try lost.withUnsafeMutableBufferPointer { try communicator.allReduce($0, .sum) }
-    if lost[0] > 0 {
-      try agreement.fail(
-        TrainingError.notFinite(step: progress.step, rank: nil, what: "gradient"))
-    }
+    if lost[0] > 0 { try stepper.failLostUpdate() }
     if !sumOfSquares(replica.parameters).isFinite {
       try agreement.fail(
         TrainingError.notFinite(step: progress.step, rank: nil, what: "size of the parameters"))

@@ -64,8 +64,9 @@ extension TrainingConfiguration {
     // Each column is checked for itself.
     case .table: return (.anything, reason)
     case .gaussian, .laplace:
-      return binarize == .none
-        ? (.anything, reason) : (.unitInterval, "--binarize \(binarize.rawValue)")
+      if binarize != .none { return (.unitInterval, "--binarize \(binarize.rawValue)") }
+      return observationMean == .sigmoid
+        ? (.unitInterval, "--observation-mean \(observationMean.rawValue)") : (.anything, reason)
     }
   }
 

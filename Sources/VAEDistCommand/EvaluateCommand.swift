@@ -97,16 +97,17 @@ struct EvaluateCommand: RankCommand {
       importanceSamples: importanceSamples, annealingSteps: annealingSteps,
       threadCount: threads ?? share,
       agreement: ranks)
-    if communicator.isRoot { say(json ? try jsonText(result) : Self.text(result)) }
+    if communicator.isRoot { say(json ? try jsonText(result) : Self.text(result, of: saved)) }
   }
 
   private static func short(_ value: Double) -> String { String(format: "%.3f", value) }
 
-  private static func text(_ result: EvaluationReport) -> String {
+  private static func text(_ result: EvaluationReport, of saved: SavedModel) -> String {
     var lines = [
       "\(result.checkpoint), step \(grouped(result.step))",
       "\(result.data), \(grouped(result.examples)) examples (\(result.split)), nats per example",
-      "  ELBO                           \(figure(result.elbo))",
+      "  ELBO                           \(figure(result.elbo))"
+        + "  (standard error \(short(result.elboStandardError)))",
       "  reconstruction log-likelihood  \(figure(result.reconstructionLogLikelihood))",
       "  KL divergence                  \(figure(result.klDivergence))",
     ]
@@ -135,9 +136,7 @@ struct EvaluateCommand: RankCommand {
         collapseWarning(
           activeUnits: result.activeUnits, latent: result.latents,
           klDivergence: result.klDivergence,
-          advice: result.klDivergencePerLatent == nil
-            ? "train with --kl-warmup-steps or a smaller --beta"
-            : "train with --kl-warmup-steps, --free-bits or a smaller --beta"))
+          advice: collapseAdvice(saved.configuration, steps: result.step)))
     }
     return lines.joined(separator: "\n")
   }

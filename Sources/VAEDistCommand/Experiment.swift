@@ -8,10 +8,17 @@ enum Experiment: String, CaseIterable, ExpressibleByArgument {
   /// Burda, Grosse & Salakhutdinov 2016, Table 1, one stochastic layer: log-likelihoods.
   case iwaeTable1 = "iwae-table1"
 
-  /// The data that runs need.
+  /// The data that runs need, by the flag that names them.
   enum DataName: String {
     case mnist
     case freyFace = "frey-face"
+
+    /// How people call them.
+    var title: String { self == .mnist ? "MNIST" : "Frey Face" }
+    /// Values of an example.
+    var width: Int { self == .mnist ? 28 * 28 : 28 * 20 }
+    /// Examples of the file to learn from.
+    var exampleCount: Int { self == .mnist ? 60_000 : 1965 }
   }
 
   /// One curve of the figure, or one line of the table.
@@ -23,8 +30,8 @@ enum Experiment: String, CaseIterable, ExpressibleByArgument {
     let preset: String
     /// What the file leaves open.
     let flags: [String]
-    /// The length of the run at a scale, as a flag.
-    let length: (Double) -> String
+    /// The length of the run at a scale, as a flag, where there are so many training examples.
+    let length: (_ scale: Double, _ exampleCount: Int) -> String
     /// The name of its curves in `aevb-fig2.csv`.
     var curve = ""
     /// The paper's negative log-likelihood, and its active units.
@@ -48,8 +55,18 @@ enum Experiment: String, CaseIterable, ExpressibleByArgument {
     }
   }
 
-  private static let figureSteps = 1_000_000.0  // of 100 examples
-  private static let tableEpochs = 3280.0
+  /// Training examples of a curve.
+  static let figureExamples = 1e8
+  /// Passes over the training examples of a line.
+  static let tableEpochs = 3280.0
+
+  /// The steps in which a number of examples is seen, epoch after epoch, the last batch of each a short one.
+  static func steps(toSee target: Double, of exampleCount: Int, batch: Int) -> Int {
+    let stepsPerEpoch = (exampleCount + batch - 1) / batch
+    let epochs = Int(target) / exampleCount
+    let rest = Int(target) - epochs * exampleCount
+    return max(epochs * stepsPerEpoch + (rest + batch - 1) / batch, 1)
+  }
 
   private static func curve(_ data: DataName, _ label: String, latent: Int) -> Run {
     Run(
@@ -58,7 +75,9 @@ enum Experiment: String, CaseIterable, ExpressibleByArgument {
         data == .mnist
           ? PackageResources.aevb_fig2_mnist_yaml : PackageResources.aevb_fig2_frey_face_yaml),
       flags: ["--latent=\(latent)"],
-      length: { "--steps=\(max(1, Int((figureSteps * $0).rounded())))" },
+      length: { scale, count in
+        "--steps=\(steps(toSee: (figureExamples * scale).rounded(), of: count, batch: 100))"
+      },
       curve: "\(label)\(latent)")
   }
 
@@ -68,9 +87,26 @@ enum Experiment: String, CaseIterable, ExpressibleByArgument {
     Run(
       name: name, data: .mnist, preset: text(PackageResources.iwae_table1_yaml),
       flags: ["--draws=\(draws)"] + (isWeighted ? ["--bound=iwae"] : []),
-      length: { "--epochs=\(max(1, Int((tableEpochs * $0).rounded())))" },
+      length: { scale, _ in "--epochs=\(epochs(at: scale))" },
       published: (nats, activeUnits))
   }
+
+  /// How far above its figure at full length a run of the table is after some epochs, nats, as measured;
+  /// nil where nothing was.
+  static func excess(afterEpochs epochs: Int) -> Double? {
+    let measured: [(epochs: Double, nats: Double)] = [
+      (10, 12), (33, 6), (98, 3.5), (328, 2.2), (tableEpochs, 0),
+    ]
+    let place = Double(epochs)
+    guard let next = measured.firstIndex(where: { $0.epochs >= place }) else { return nil }
+    let (high, low) = (measured[next], measured[max(next - 1, 0)])
+    if next == 0 { return high.epochs == place ? high.nats : nil }
+    return low.nats
+      + log(place / low.epochs) / log(high.epochs / low.epochs) * (high.nats - low.nats)
+  }
+
+  /// Passes over the training examples at a scale.
+  static func epochs(at scale: Double) -> Int { max(1, Int((tableEpochs * scale).rounded())) }
 
   static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 }

@@ -44,6 +44,9 @@ struct InspectCommand: RankCommand {
 
   private static func text(_ found: RunInspection) -> String {
     var lines = ["Run \(found.run), \(found.isComplete ? "complete" : "not complete")"]
+    if let event = found.failure, let message = event.message {
+      lines.append("  could not go on after step \(grouped(event.step)): \(message)")
+    }
     if let event = found.lastTest, let elbo = event.elbo {
       lines.append("  test ELBO \(figure(elbo)) nats at step \(grouped(event.step))")
     }

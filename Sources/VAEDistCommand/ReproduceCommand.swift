@@ -40,8 +40,8 @@ struct ReproduceCommand: RankCommand {
 
   @Option(
     parsing: .unconditional,
-    help: "Draws per example of the log-likelihoods of iwae-table1.")
-  var importanceSamples = 5000
+    help: "Draws per example of the log-likelihoods of iwae-table1. (default: 5000)")
+  var importanceSamples: Int?
 
   @Option(parsing: .unconditional, help: "Threads of each rank. (default: its share of the cores)")
   var threads: Int?
@@ -50,9 +50,14 @@ struct ReproduceCommand: RankCommand {
     if !(scale > 0 && scale <= 1) {
       throw ValidationError("--scale is \(scale); it must be above 0 and at most 1")
     }
-    if importanceSamples < 1 || importanceSamples >= 1 << 24 {
+    if let importanceSamples, importanceSamples < 1 || importanceSamples >= 1 << 24 {
       throw ValidationError(
         "--importance-samples is \(importanceSamples); it must be from 1 to 16777215")
+    }
+    if let importanceSamples, experiment == .aevbFigure2 {
+      throw ValidationError(
+        "--importance-samples \(importanceSamples) belongs to iwae-table1; aevb-fig2 compares bounds of"
+          + " one draw")
     }
     for (flag, value) in [("--run", run), ("--mnist", mnist), ("--frey-face", freyFace)]
     where value?.isEmpty == true {
@@ -104,15 +109,11 @@ struct ReproduceCommand: RankCommand {
       ("the experiment", experiment.rawValue), ("--run", root), ("--scale", "\(scale)"),
       ("--only", only ?? "default"), ("--mnist", mnist ?? "none"),
       ("--frey-face", freyFace ?? "none"),
-      ("--importance-samples", "\(importanceSamples)"),
+      ("--importance-samples", importanceSamples.map(String.init) ?? "default"),
     ])
     // Before hours are spent on the first run.
-    try ranks.onRoot {
-      try checkFolder(root)
-      for location in Set(chosenRuns.compactMap { location(of: $0.data) }) {
-        _ = try DataSource(name: location)
-      }
-    }
+    try ranks.onRoot { try checkFolder(root) }
+    let exampleCounts = try ranks.onEveryRank { try trainingExampleCounts() }
     let left = experiment.runs.filter { location(of: $0.data) == nil }
     if communicator.isRoot && chosenNames == nil, let first = left.first {
       say(
@@ -121,10 +122,10 @@ struct ReproduceCommand: RankCommand {
     // What calls before this one found stays.
     var results = Reproduction.results(in: root, of: experiment)
     for run in chosenRuns {
-      try ranks.onEveryRank { try checkLength(of: run, in: "\(root)/\(run.name)") }
-      guard let result = try reproduce(run, in: "\(root)/\(run.name)", ranks, reporter) else {
-        return
-      }
+      let length = run.length(scale, exampleCounts[run.data] ?? run.data.exampleCount)
+      let folder = "\(root)/\(run.name)"
+      try ranks.onEveryRank { try check(length, in: folder) }
+      guard let result = try reproduce(run, length, in: folder, ranks, reporter) else { return }
       results.removeAll { $0.run == run.name }
       results.append(result)
       let order = experiment.runs.map(\.name)
@@ -148,12 +149,13 @@ struct ReproduceCommand: RankCommand {
   }
 
   private func reproduce(
-    _ run: Experiment.Run, in folder: String, _ ranks: Agreement, _ reporter: TerminalReporter?
+    _ run: Experiment.Run, _ length: String, in folder: String, _ ranks: Agreement,
+    _ reporter: TerminalReporter?
   ) throws -> Reproduction.Result? {
     let flags = try ranks.onEveryRank {
       var flags = try ConfigurationFile(text: run.preset, path: "the preset of \(run.name)").flags
       flags += run.flags
-      flags += ["--data=\(location(of: run.data) ?? "")", run.length(scale)]
+      flags += ["--data=\(location(of: run.data) ?? "")", length]
       if let threads { flags.append("--threads=\(threads)") }
       return flags
     }
@@ -173,9 +175,29 @@ struct ReproduceCommand: RankCommand {
     let saved = try ranks.onEveryRank { try SavedModel(path: path) }
     let share = try Processors.defaultThreadCount(ranks.communicator)
     let report = try EvaluationReport(
-      saved, dataName: nil, scale: nil, split: .test, importanceSamples: importanceSamples,
+      saved, dataName: nil, scale: nil, split: .test, importanceSamples: importanceSamples ?? 5000,
       threadCount: threads ?? share, agreement: ranks)
     return Reproduction.Result(run, scale: scale, report: report)
+  }
+
+  // Data of another shape would give figures, but not those of the paper.
+  private func trainingExampleCounts() throws -> [Experiment.DataName: Int] {
+    var counts: [Experiment.DataName: Int] = [:]
+    for data in Set(chosenRuns.map(\.data)) {
+      guard let location = location(of: data) else { continue }
+      let source = try DataSource(name: location)
+      if source.train.width != data.width {
+        throw UsageError(
+          description:
+            "'\(location)' has examples of \(source.train.width) values, and \(data.title) of"
+            + " \(data.width); --\(data.rawValue) says where \(data.title) is")
+      }
+      let count = source.train.exampleCount
+      let heldOut = Examples.heldOutCount(
+        of: count, fraction: TrainingConfiguration().testFraction)
+      counts[data] = source.test == nil ? count - heldOut : count
+    }
+    return counts
   }
 
   // One folder, one experiment.
@@ -189,10 +211,9 @@ struct ReproduceCommand: RankCommand {
   }
 
   // A run that is there can be finished, or made longer where its steps do not depend on its length.
-  private func checkLength(of run: Experiment.Run, in folder: String) throws {
+  private func check(_ wanted: String, in folder: String) throws {
     let path = RunFolder(path: folder).configurationPath
     guard DurableFile.exists(path) else { return }
-    let wanted = run.length(scale)
     let name = wanted.prefix { $0 != "=" } + "="
     func length(_ flag: String) -> Int { Int(flag.dropFirst(name.count)) ?? 0 }
     guard
@@ -208,10 +229,15 @@ struct ReproduceCommand: RankCommand {
   // How far the run should get.
   private func expectation(_ run: Experiment.Run) -> String {
     if let published = run.published {
-      return "at full length the paper's negative log-likelihood is \(published.nats) nats"
-        + (scale < 1 ? "; a shorter run ends above it" : "")
+      let epochs = Experiment.epochs(at: scale)
+      return
+        "\(grouped(epochs)) of the paper's \(grouped(Int(Experiment.tableEpochs))) epochs, after which its"
+        + " negative log-likelihood is \(published.nats) nats"
+        + (Experiment.excess(afterEpochs: epochs).map {
+          "; so far it should get to about \(String(format: "%.1f", published.nats + $0))"
+        } ?? "")
     }
-    let examples = (1e8 * scale).rounded()
+    let examples = (Experiment.figureExamples * scale).rounded()
     let text = grouped(Int(examples))
     guard let nats = BoundCurve.published["\(run.curve) test"]?.nats(at: examples) else {
       return "\(text) examples; the paper's curve begins at 1,000,000"

@@ -155,19 +155,12 @@ final class TerminalReporter: TrainingObserver {
     guard let run, case let settings = run.configuration else { return }
     let hasStandardPrior = settings.prior == .standard
     if !posterior.isCollapsed(hasStandardPrior: hasStandardPrior) { return }
-    let isAnnealed = settings.klWarmupSteps > 0 || settings.klCycles > 0
     complain(
       collapseWarning(
         activeUnits: posterior.activeUnitCount, latent: posterior.means.count,
         klDivergence: hasStandardPrior
           ? posterior.meanDivergences.reduce(0, +) : latestTest?.klDivergence ?? 0,
-        advice: settings.beta > 1
-          ? "a smaller --beta lets the latents tell more"
-          : isAnnealed && !hasStandardPrior
-            ? "a smaller --beta, or --prior standard with --free-bits 0.1, lets the latents tell more"
-            : isAnnealed
-              ? "--free-bits 0.1 keeps a part of each latent free of cost"
-              : "--kl-warmup-steps \(max(run.totalSteps / 5, 1)) lets the KL divergence in later")
+        advice: collapseAdvice(settings, steps: run.totalSteps))
         + "\n")
   }
 

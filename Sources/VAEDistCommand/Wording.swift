@@ -1,4 +1,5 @@
 import Foundation
+import Training
 
 /// Whether everything so far went to standard output: a full disk under a log must not end a run, but
 /// the exit status tells.
@@ -61,6 +62,18 @@ func collapseWarning(
     + " \(String(format: "%.3f", klDivergence)) nats, and \(activeUnits) of them"
     + " \(activeUnits == 1 ? "is" : "are") active (their posterior mean varies by more than 0.01);"
     + " \(advice)"
+}
+
+/// The one thing to try against posterior collapse, after a run of so many steps.
+func collapseAdvice(_ settings: TrainingConfiguration, steps: Int) -> String {
+  if settings.beta > 1 { return "a smaller --beta lets the latents tell more" }
+  if steps < 100 { return "train for longer" }
+  if settings.klWarmupSteps == 0 && settings.klCycles == 0 {
+    return "--kl-warmup-steps \(steps / 5) lets the KL divergence in later"
+  }
+  return settings.prior == .standard
+    ? "--free-bits 0.1 keeps a part of each latent free of cost"
+    : "a smaller --beta lets the latents tell more"
 }
 
 /// `1 rank` or `4 ranks`.

@@ -11,6 +11,8 @@ public struct ELBO: Sendable, Equatable {
   public var klDivergenceSum: Double
   /// How many examples were summed.
   public var exampleCount: Int
+  /// Σ over examples of the square of each one's bound, nats².
+  public var squareSum = 0.0
 
   /// Of no examples, unless sums are given.
   public init(
@@ -30,6 +32,13 @@ public struct ELBO: Sendable, Equatable {
   /// Mean bound, nats per example; NaN of no examples.
   public var elbo: Double { reconstructionLogLikelihood - klDivergence }
 
+  /// The standard error of ``elbo`` over examples, nats; that of the draws is part of it.
+  public var standardError: Double {
+    let count = Double(exampleCount)
+    let variance = max(squareSum / count - elbo * elbo, 0) * count / max(count - 1, 1)
+    return (variance / count).squareRoot()
+  }
+
   /// Whether both sums are numbers.
   public var isFinite: Bool {
     reconstructionLogLikelihoodSum.isFinite && klDivergenceSum.isFinite
@@ -40,5 +49,6 @@ public struct ELBO: Sendable, Equatable {
     sum.reconstructionLogLikelihoodSum += part.reconstructionLogLikelihoodSum
     sum.klDivergenceSum += part.klDivergenceSum
     sum.exampleCount += part.exampleCount
+    sum.squareSum += part.squareSum
   }
 }

@@ -1,32 +1,50 @@
 internal import Layers
-internal import TensorKernels
+public import TensorKernels
 
 /// Where a figure first stopped being a number.
 public struct NonFinite: Sendable, Equatable, CustomStringConvertible {
-  /// A tensor of parameters that holds NaN or an infinity, or a layer whose outputs do; nil if all
-  /// are finite and the loss alone is not.
-  public let place: String?
-  /// Whether the place is a tensor of parameters.
-  public let isParameter: Bool
-  /// The first examples whose bound is not finite, by their numbers in the data; none if no example
-  /// alone shows it.
-  public let examples: [UInt32]
-  /// How many there are.
-  public let exampleCount: Int
+  /// What holds NaN or an infinity.
+  public enum Place: Sendable, Equatable {
+    /// A tensor of parameters.
+    case parameters(String)
+    /// The outputs of a layer.
+    case outputs(String)
+    /// The gradient of a tensor of parameters, the first on the way back.
+    case gradient(String)
+    /// Nothing before the bound itself.
+    case bound
+  }
 
-  /// `in the outputs of encoder.1, for example 17 and 3 others`.
+  /// The first of its kind.
+  public let place: Place
+  /// The first examples that show it alone, by their numbers in the data; none if only several together
+  /// do.
+  public let examples: [UInt32]
+  /// Whether there are more of them.
+  public let hasMoreExamples: Bool
+
+  /// How many examples are named.
+  static let mostExamples = 5
+
+  init(_ place: Place, examples: [UInt32]) {
+    self.place = place
+    self.examples = Array(examples.prefix(Self.mostExamples))
+    hasMoreExamples = examples.count > Self.mostExamples
+  }
+
+  /// `in the outputs of encoder.1, for examples 17, 20`.
   public var description: String {
     let what =
-      switch (place, isParameter) {
-      case (let place?, true): "in the parameters \(place)"
-      case (let place?, false): "in the outputs of \(place)"
-      case (nil, _): "in the likelihood or the KL divergence"
+      switch place {
+      case .parameters(let name): "in the parameters \(name)"
+      case .outputs(let name): "in the outputs of \(name)"
+      case .gradient(let name): "in that of \(name)"
+      case .bound: "in the likelihood or the KL divergence"
       }
     guard let first = examples.first else { return what }
     let listed = examples.dropFirst().map { ", \($0)" }.joined()
-    let rest = exampleCount - examples.count
     return what + ", for example\(examples.count == 1 ? "" : "s") \(first)\(listed)"
-      + (rest > 0 ? " and \(rest) more" : "")
+      + (hasMoreExamples ? " and more" : "")
   }
 }
 
@@ -43,10 +61,9 @@ extension VariationalAutoencoder {
   func locateNonFinite(
     _ batch: ExampleBatch, noise: RandomStream, scratch: MatrixView, parameters: FloatBuffer
   ) throws(KernelError) -> NonFinite {
-    let tensor = layout.firstNonFinite(in: parameters)
-    var place = tensor
+    var place = layout.firstNonFinite(in: parameters).map { NonFinite.Place.parameters($0) }
     var examples: [UInt32] = []
-    for row in 0..<batch.count {
+    for row in 0..<batch.count where examples.count <= NonFinite.mostExamples {
       let one = batch.slice(row..<row + 1)
       let noiseRows = scratch.rows(0..<configuration.draws)
       noise.fillNormal(noiseRows, examples: one.indices, draws: configuration.draws)
@@ -55,14 +72,44 @@ extension VariationalAutoencoder {
       ).isFinite {
         continue
       }
-      if place == nil && examples.isEmpty {
-        place =
-          encoder.firstNonFiniteLayer ?? decoder.firstNonFiniteLayer
-      }
+      place =
+        place
+        ?? (encoder.firstNonFiniteLayer ?? decoder.firstNonFiniteLayer).map { .outputs($0) }
+        ?? .bound
       examples.append(batch.indices[row])
     }
-    return NonFinite(
-      place: place, isParameter: tensor != nil, examples: Array(examples.prefix(5)),
-      exampleCount: examples.count)
+    return NonFinite(place ?? .bound, examples: examples)
+  }
+}
+
+extension CPUReplica {
+  /// Finds where the gradient of these examples stops being numbers, and which of them it takes.
+  ///
+  /// ``gradients`` are overwritten.
+  ///
+  /// - Parameters:
+  ///   - batch: At most as many examples as of one gradient.
+  ///   - noise: Where ε comes from.
+  ///   - klWeighting: How much each latent's KL divergence counts.
+  /// - Returns: The place and the examples; nil if the gradient of all of them is finite.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  public func locateNonFiniteGradient(
+    _ batch: ExampleBatch, noise: RandomStream, klWeighting: KLWeighting
+  ) throws(KernelError) -> NonFinite? {
+    var place: NonFinite.Place?
+    var examples: [UInt32] = []
+    func search(_ range: Range<Int>) throws(KernelError) {
+      if range.isEmpty || examples.count > NonFinite.mostExamples { return }
+      _ = try computeGradient(of: batch.slice(range), noise: noise, klWeighting: klWeighting)
+      let lost = gradients.first { !sumOfSquares($0).isFinite }
+      guard let name = lost.flatMap({ layout.lastNonFinite(in: $0) }) else { return }
+      place = place ?? .gradient(name)
+      if range.count == 1 { return examples.append(batch.indices[range.lowerBound]) }
+      let middle = range.lowerBound + range.count / 2
+      try search(range.lowerBound..<middle)
+      try search(middle..<range.upperBound)
+    }
+    try search(0..<batch.count)
+    return place.map { NonFinite($0, examples: examples) }
   }
 }

@@ -35,12 +35,14 @@ public struct PosteriorSums: Sendable, Equatable {
 
   /// Whether the decoder has learned to do without z.
   ///
-  /// No unit is active, or, where p(z) is N(0, I) and so the divergences are those of the bound, less
-  /// than half a nat is told through all of them. Fewer than ``fewestToJudge`` examples may be alike,
-  /// and tell nothing.
+  /// No unit is active, or, where p(z) is N(0, I) and so the divergences are those of the bound, fewer than
+  /// half of them are and less than half a nat is told through all. Fewer than ``fewestToJudge`` examples
+  /// may be alike, and tell nothing.
   public func isCollapsed(hasStandardPrior: Bool) -> Bool {
     if exampleCount < Self.fewestToJudge { return false }
-    return activeUnitCount == 0 || (hasStandardPrior && meanDivergences.reduce(0, +) < 0.5)
+    let active = activeUnitCount
+    return active == 0
+      || (hasStandardPrior && 2 * active < means.count && meanDivergences.reduce(0, +) < 0.5)
   }
 
   /// The examples that a verdict takes.

@@ -277,9 +277,15 @@ public final class VariationalAutoencoder {
         data, outputs: decoded, draws: draws, parameters: parameters, gradient: gradient,
         scale: 1 / Float(draws), into: drawFigures)
     }
-    let elbo = ELBO(
-      reconstructionLogLikelihoodSum: drawFigures[..<noise.rows].reduce(0, +) / Double(draws),
-      klDivergenceSum: exampleFigures[..<data.rows].reduce(0, +), exampleCount: data.rows)
+    var elbo = ELBO(exampleCount: data.rows)
+    for example in 0..<data.rows {
+      let scores = drawFigures[example * draws..<(example + 1) * draws]
+      let reconstruction = scores.reduce(0, +) / Double(draws)
+      let divergence = exampleFigures[example]
+      elbo.reconstructionLogLikelihoodSum += reconstruction
+      elbo.klDivergenceSum += divergence
+      elbo.squareSum += (reconstruction - divergence) * (reconstruction - divergence)
+    }
     return Pass(
       elbo: elbo, boundSum: boundSum, encoderContext: encoderContext,
       decoderContext: decoderContext, posterior: posterior, latents: latents, decoded: decoded)
