@@ -23,6 +23,12 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
   /// A folder with no checkpoint in it that can be used.
   case noneUsable(folder: String, skipped: Int)
 
+  /// The system's reason where it refused to write; otherwise the sentence.
+  var reason: String {
+    if case .unwritable(_, let reason) = self { return reason }
+    return description
+  }
+
   /// One sentence: what, with the value; what would be right; what to do.
   public var description: String {
     switch self {

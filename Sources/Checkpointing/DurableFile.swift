@@ -110,6 +110,13 @@ public enum DurableFile {
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
   }
 
+  /// Whether an open file is still what lies at a path.
+  public static func isSame(_ path: String, as descriptor: Int32) -> Bool {
+    var (named, opened) = (stat(), stat())
+    return descriptor >= 0 && stat(path, &named) == 0 && fstat(descriptor, &opened) == 0
+      && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev
+  }
+
   private static let temporarySuffix = ".partial"
 
   private static func temporaryPath(beside path: String) -> String {

@@ -36,8 +36,9 @@ enum MemoryEstimate {
       model.decoder.activationCount + 3 * latent + (components > 0 ? components + latent : 0)
       + (model.classes > 0 ? 2 * Double(model.decoder.input.count) : 0)
     let rows = Double(max(examplesPerThread, Evaluator.groupSize)) * Double(threadCount)
-    // Parameters, at most two moments, a gradient a thread, and what other ranks' parts arrive in.
-    let states = 1 + 2 + Double(threadCount) + 1
+    // Parameters and at most two moments, and their copy for a checkpoint; a gradient a thread, and what
+    // other ranks' parts arrive in.
+    let states = 2 * (1 + 2) + Double(threadCount) + 1
     let activations =
       rows * (encoder + draws * decoder)
       + Double(threadCount) * (pseudoInputs * encoder + components * (4 * latent + 3))

@@ -1,10 +1,12 @@
 internal import Checkpointing
+internal import Synchronization
 
 #if canImport(FoundationEssentials)
 internal import FoundationEssentials
 #else
 internal import Foundation
 #endif
+
 #if canImport(Glibc)
 internal import Glibc
 #endif
@@ -87,65 +89,119 @@ public struct MetricsEvent: Codable, Sendable, Equatable {
 }
 
 /// `metrics.jsonl`: a line at a time, each in one write.
-final class MetricsLog {
+///
+/// All lines are kept in memory too: those that cannot be written are tried again with the next one, and a
+/// file that is gone is made again. Two threads may use it.
+final class MetricsLog: Sendable {
   private let path: String
-  private let descriptor: Int32
+  private let state: Mutex<State>
+
+  private struct State {
+    var lines: [String] = []
+    var writtenCount = 0
+    var descriptor: Int32 = -1
+    var wallSeconds = 0.0
+    var checkpointStep: Int?
+  }
 
   /// Opens the file for more lines, after dropping those beyond a step: a run that goes on from a
   /// checkpoint says again what it had said after it.
-  ///
-  /// - Returns: With the log, the seconds that the run had taken by its last kept line, and the step
-  ///   of its last kept checkpoint.
-  static func open(
-    _ path: String, keepingUpTo step: Int
-  ) throws(CheckpointError) -> (log: MetricsLog, wallSeconds: Double, checkpointStep: Int?) {
-    var seconds = 0.0
-    var checkpointStep: Int?
+  init(_ path: String, keepingUpTo step: Int) throws(CheckpointError) {
+    self.path = path
+    state = Mutex(State())
     if DurableFile.exists(path) {
       guard let data = try? Data(contentsOf: URL(filePath: path)) else {
         throw .unreadable(path: path, reason: "it exists, but this user may not read it")
       }
-      let decoder = JSONDecoder()
-      let kept = data.split(separator: UInt8(ascii: "\n")).filter { line in
-        guard let event = try? decoder.decode(MetricsEvent.self, from: Data(line)),
-          event.step <= step
-        else { return false }
-        seconds = event.wallSeconds
-        if event.event == "checkpoint" { checkpointStep = event.step }
-        return true
+      state.withLock { state in
+        state.lines = data.split(separator: UInt8(ascii: "\n")).map {
+          String(decoding: $0, as: UTF8.self)
+        }
       }
-      let text = kept.map { String(decoding: $0, as: UTF8.self) + "\n" }.joined()
-      try DurableFile.replace(path, with: text)
     }
-    return (try MetricsLog(path), seconds, checkpointStep)
-  }
-
-  private init(_ path: String) throws(CheckpointError) {
-    self.path = path
-    descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-    if descriptor < 0 {
-      throw .unwritable(path: path, reason: String(cString: strerror(errno)))
-    }
+    try keep(upTo: step)
   }
 
   deinit {
-    close(descriptor)
+    state.withLock { if $0.descriptor >= 0 { _ = close($0.descriptor) } }
+  }
+
+  /// The seconds that the run had taken by its last kept line when the log was opened.
+  var wallSeconds: Double { state.withLock { $0.wallSeconds } }
+  /// The step of the last checkpoint that was kept then.
+  var checkpointStep: Int? { state.withLock { $0.checkpointStep } }
+
+  /// Drops lines beyond a step, and what is no event.
+  func keep(upTo step: Int) throws(CheckpointError) {
+    try locked { state throws(CheckpointError) in
+      let decoder = JSONDecoder()
+      var kept: [String] = []
+      for line in state.lines {
+        guard let event = try? decoder.decode(MetricsEvent.self, from: Data(line.utf8)),
+          event.step <= step
+        else { continue }
+        state.wallSeconds = event.wallSeconds
+        if event.event == "checkpoint" { state.checkpointStep = event.step }
+        kept.append(line)
+      }
+      state.lines = kept
+      try self.rewrite(&state)
+    }
+  }
+
+  /// Adds a line; if it cannot be written now it is tried again later.
+  func append(_ event: MetricsEvent) {
+    let line = event.line
+    state.withLock { $0.lines.append(line) }
+    try? locked { state throws(CheckpointError) in try self.flush(&state) }
   }
 
   /// Returns when every line is durable.
   func sync() throws(CheckpointError) {
-    // Devices and pipes cannot be synced and say so with EINVAL.
-    if fsync(descriptor) != 0 && errno != EINVAL {
-      throw .unwritable(path: path, reason: String(cString: strerror(errno)))
+    try locked { state throws(CheckpointError) in
+      try self.flush(&state)
+      // Devices and pipes cannot be synced and say so with EINVAL.
+      if fsync(state.descriptor) != 0 && errno != EINVAL { throw self.failure() }
     }
   }
 
-  func append(_ event: MetricsEvent) throws(CheckpointError) {
-    let line = event.line + "\n"
-    let count = line.withCString { write(descriptor, $0, line.utf8.count) }
-    if count != line.utf8.count {
-      let reason = count < 0 ? String(cString: strerror(errno)) : "the disk is full"
-      throw .unwritable(path: path, reason: reason)
+  private func locked(
+    _ body: (inout State) throws(CheckpointError) -> Void
+  ) throws(CheckpointError) {
+    var failure: CheckpointError?
+    state.withLock { state in
+      do throws(CheckpointError) { try body(&state) } catch { failure = error }
     }
+    if let failure { throw failure }
+  }
+
+  // The whole file anew.
+  private func rewrite(_ state: inout State) throws(CheckpointError) {
+    try DurableFile.replace(path, with: state.lines.map { "\($0)\n" }.joined())
+    if state.descriptor >= 0 { close(state.descriptor) }
+    state.descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+    if state.descriptor < 0 { throw failure() }
+    state.writtenCount = state.lines.count
+  }
+
+  private func flush(_ state: inout State) throws(CheckpointError) {
+    if !DurableFile.isSame(path, as: state.descriptor) { return try rewrite(&state) }
+    while state.writtenCount < state.lines.count {
+      let line = state.lines[state.writtenCount] + "\n"
+      let end = lseek(state.descriptor, 0, SEEK_END)
+      let count = line.withCString { write(state.descriptor, $0, line.utf8.count) }
+      if count == line.utf8.count {
+        state.writtenCount += 1
+        continue
+      }
+      if count < 0 { throw failure() }
+      // Half a line is none.
+      ftruncate(state.descriptor, end)
+      throw .unwritable(path: path, reason: "the disk is full")
+    }
+  }
+
+  private func failure() -> CheckpointError {
+    .unwritable(path: path, reason: String(cString: strerror(errno)))
   }
 }

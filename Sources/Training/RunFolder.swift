@@ -73,9 +73,14 @@ public struct RunFolder: Sendable {
 /// The lock is the system's and ends with the process, however that ends. File systems that have no
 /// locks are trusted.
 public final class RunClaim {
+  private let path: String
   private let descriptor: Int32
 
+  /// Whether the folder is still where it was.
+  var isInPlace: Bool { DurableFile.isSame(path, as: descriptor) }
+
   fileprivate init(_ path: String) throws {
+    self.path = path
     descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if descriptor < 0 {
       throw CheckpointError.unwritable(path: path, reason: String(cString: strerror(errno)))

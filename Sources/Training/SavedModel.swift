@@ -89,18 +89,6 @@ public struct SavedModel {
     }
   }
 
-  /// All tensors of a checkpoint: parameters by their paths, optimizer state behind its own name.
-  static func tensors(_ replica: any Replica, _ optimizer: Optimizer) -> [TensorSource] {
-    ([("", replica.parameters)] + optimizer.state.map { ("\($0.name).", $0.buffer) })
-      .flatMap { prefix, buffer in
-        replica.layout.tensors.map { tensor in
-          TensorSource(name: prefix + tensor.name, shape: tensor.shape) {
-            tensor.read(from: buffer)
-          }
-        }
-      }
-  }
-
   /// All metadata of a checkpoint.
   ///
   /// No time and no machine: equal runs give equal bytes.

@@ -11,12 +11,13 @@ extension Trainer {
   /// Collective; every rank has the same failure at the same step.
   func recover(from failure: SharedFailure) throws {
     let isHopeless = progress.rollbackCount >= Self.mostRollbacks
-    if configuration.onNaN == .rollback && !isHopeless { return try rollBack(failure) }
-    try agreement.onRoot {
-      try metrics?.append(
-        MetricsEvent(
-          failure: progress, message: failure.message, wallSeconds: clock.wallSeconds))
+    if configuration.onNaN == .rollback && !isHopeless {
+      try finishWriting()
+      return try rollBack(failure)
     }
+    record(
+      MetricsEvent(failure: progress, message: failure.message, wallSeconds: clock.wallSeconds))
+    try finishWriting()
     if configuration.onNaN != .rollback { throw failure }
     throw SharedFailure(
       message: failure.message
@@ -52,14 +53,12 @@ extension Trainer {
     progress.rollbackCount = count
     trouble = (failure: failure, target: progress.step)
     elboIsImproved = false
-    try agreement.onRoot {
-      // What was said after the checkpoint is said again.
-      metrics = try MetricsLog.open(folder.metricsPath, keepingUpTo: progress.step).log
-      try metrics?.append(
-        MetricsEvent(
-          rollback: progress, message: reason.message, learningRate: learningRate,
-          wallSeconds: clock.wallSeconds))
-    }
+    // What was said after the checkpoint is said again.
+    try agreement.onRoot { try keeper?.rewind(to: progress.step) }
+    record(
+      MetricsEvent(
+        rollback: progress, message: reason.message, learningRate: learningRate,
+        wallSeconds: clock.wallSeconds))
     observer?.didRollBack(reason.message, to: progress)
   }
 }

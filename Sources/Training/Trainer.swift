@@ -32,8 +32,10 @@ public final class Trainer {
 
   /// Where the run is.
   public internal(set) var progress = TrainingProgress()
-  private var claim: RunClaim?
-  var metrics: MetricsLog?
+  /// The root's.
+  var keeper: RunRecord?
+  private var checkpointSeconds = 0.0  // that training was held up
+  private var snapshot: ModelSnapshot?  // the root's, from the first checkpoint on
   var clock = RunClock()
   var elboIsImproved = false
   /// Where the run failed last, and the step that it then went back to.
@@ -152,16 +154,15 @@ public final class Trainer {
       return nil
     }
     try agreement.onRoot {
-      claim = try folder.create(configuration: configurationText, isNew: !isResuming)
-      let opened = try MetricsLog.open(folder.metricsPath, keepingUpTo: progress.step)
-      metrics = opened.log
+      let opened = try RunRecord(
+        folder, configurationText: configurationText, isNew: !isResuming, step: progress.step)
+      keeper = opened
       clock = RunClock(secondsBefore: opened.wallSeconds)
       if saved != nil {
         try folder.checkpoints.pointLinks(latest: progress.step, best: progress.bestStep)
         // A run may have been stopped between a checkpoint and its line.
         if opened.checkpointStep != progress.step {
-          try metrics?.append(
-            MetricsEvent(checkpoint: progress, wallSeconds: clock.wallSeconds))
+          opened.append(MetricsEvent(checkpoint: progress, wallSeconds: clock.wallSeconds))
         }
       }
     }
@@ -182,14 +183,17 @@ public final class Trainer {
         try recover(from: failure)
       }
     }
+    if stop == nil || isOver {
+      record(MetricsEvent(end: progress, wallSeconds: clock.wallSeconds))
+    }
+    try finishWriting()
     if let stop, !isOver {
       observer?.didStop(stop, progress, runPath: folder.path)
       return stop
     }
-    try record(MetricsEvent(end: progress, wallSeconds: clock.wallSeconds))
     let end = RunEnd(
       posterior: try evaluator.posterior(replica, latent: configuration.latent),
-      times: stepper.times,
+      times: stepper.times, checkpointSeconds: checkpointSeconds,
       productSeconds: try productSecondsPerExample() * Double(stepper.times.exampleCount))
     observer?.didFinish(
       progress, runPath: folder.path, lostPatience: lostPatience, end: end)
@@ -227,6 +231,7 @@ public final class Trainer {
       while progress.stepInEpoch < sampler.stepsPerEpoch && progress.step < totalSteps {
         try step(order, noise)
         observer?.didStep(progress)
+        tellNews()
         if stop != nil { break }
         let isWithinEpoch = progress.stepInEpoch < sampler.stepsPerEpoch
         if isCheckpointStep && isWithinEpoch && progress.step < totalSteps { try checkpoint() }
@@ -290,7 +295,7 @@ public final class Trainer {
   private func finishEpoch() throws {
     let isWhole = progress.stepInEpoch == sampler.stepsPerEpoch
     let isLast = progress.step == totalSteps
-    try record(
+    record(
       MetricsEvent(
         train: progress, hasOwnObjective: configuration.hasOwnObjective,
         examplesPerSecond: clock.examplesPerSecond,
@@ -325,13 +330,14 @@ public final class Trainer {
       progress.bestTestELBO = elbo.elbo
       progress.bestStep = progress.step
     }
-    try record(
+    record(
       MetricsEvent(
         test: elbo, progress, examplesPerSecond: clock.examplesPerSecond,
         wallSeconds: clock.wallSeconds))
   }
 
   private func checkpoint() throws {
+    let start = ContinuousClock.now
     // What cannot be gone on with must not take the place of what can. With a sharded optimizer each rank
     // knows of its own part.
     var lost = [stepper.optimizer.hasLostNumbers ? 1.0 : 0.0]
@@ -342,16 +348,36 @@ public final class Trainer {
         TrainingError.notFinite(step: progress.step, rank: nil, what: "size of the parameters"))
     }
     try compareReplicas()
+    record(MetricsEvent(checkpoint: progress, wallSeconds: clock.wallSeconds))
+    // Where ranks share memory nobody may go on before the root has its copy.
     try agreement.onRoot {
-      try metrics?.sync()
-      try folder.checkpoints.save(
-        step: progress.step, tensors: SavedModel.tensors(replica, stepper.optimizer),
+      let snapshot = self.snapshot ?? ModelSnapshot(replica, stepper.optimizer)
+      self.snapshot = snapshot
+      keeper?.checkpoint(
+        snapshot, step: progress.step,
         metadata: SavedModel.metadata(
           configuration, progress, inputs: data.train.width, dataDigest: data.digest),
         isBest: elboIsImproved, keep: configuration.keep)
     }
     elboIsImproved = false
-    try record(MetricsEvent(checkpoint: progress, wallSeconds: clock.wallSeconds))
+    checkpointSeconds += start.secondsUntilNow
+  }
+
+  /// Returns when all that was to be written is.
+  ///
+  /// Collective.
+  ///
+  /// - Throws: ``SharedFailure`` if it cannot be.
+  func finishWriting() throws {
+    try agreement.onRoot { try keeper?.finish(within: Self.patienceWithDisks) }
+    tellNews()
+  }
+
+  // A disk that is full when the run ends is given as long to become free again, seconds.
+  private static let patienceWithDisks = 20.0
+
+  private func tellNews() {
+    for news in keeper?.takeNews() ?? [] { observer?.didWrite(news) }
   }
 
   // Replicas are bit-identical by construction; this notices where construction fails.
@@ -365,8 +391,9 @@ public final class Trainer {
     }
   }
 
-  private func record(_ event: MetricsEvent) throws {
-    try agreement.onRoot { try metrics?.append(event) }
+  func record(_ event: MetricsEvent) {
+    keeper?.append(event)
     observer?.didRecord(event)
+    tellNews()
   }
 }

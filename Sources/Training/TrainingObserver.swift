@@ -39,6 +39,8 @@ public protocol TrainingObserver: AnyObject {
   func didStep(_ progress: TrainingProgress)
   /// A figure was no longer a number, for the reason given; the run goes on from here.
   func didRollBack(_ reason: String, to progress: TrainingProgress)
+  /// What had to be written could not be, or has been after all.
+  func didWrite(_ news: BackgroundWriter.News)
   /// An event went into `metrics.jsonl`.
   func didRecord(_ event: MetricsEvent)
   /// The run ended before its last step, with a checkpoint.
@@ -55,6 +57,8 @@ public struct RunEnd: Sendable {
   public let posterior: PosteriorSums
   /// The times of all steps.
   public let times: StepTimes
+  /// How long checkpoints held training up, seconds.
+  public let checkpointSeconds: Double
   /// How long these steps' matrix products alone would take here, seconds.
   public let productSeconds: Double
 }

@@ -89,6 +89,16 @@ final class TerminalReporter: TrainingObserver {
         + "\(1 << progress.rollbackCount) of the learning rate\n")
   }
 
+  func didWrite(_ news: BackgroundWriter.News) {
+    draw("")
+    switch news {
+    case .failed(let error):
+      complain("Warning: \(error); training goes on, and this is tried again\n")
+    case .recovered:
+      complain("What could not be written has been written\n")
+    }
+  }
+
   func didRecord(_ event: MetricsEvent) {
     switch event.event {
     case "train": train = event
@@ -181,7 +191,8 @@ final class TerminalReporter: TrainingObserver {
     }
     return String(format: "Steps took %.2f ms: ", 1000 * step) + parts.joined(separator: ", ")
       + "; \(share(end.productSeconds)) of the rate that the"
-      + " matrix products alone would allow"
+      + " matrix products alone would allow; checkpoints held them up for"
+      + String(format: " %.2f s", end.checkpointSeconds)
   }
 
   // Replaces the line that the bar is on.
