@@ -25,6 +25,26 @@ void vd_kernel_gather_bytes(size_t row_count, size_t columns, const uint32_t *ro
   }
 }
 
+// 64 sums side by side, each of which every later step maps one to one, so that one changed element always
+// shows.
+VD_DISPATCHED
+uint64_t vd_kernel_digest(size_t count, const float *values) {
+  enum { lanes = 64 };
+  uint32_t sums[lanes] = {0};
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    for (size_t lane = 0; lane < lanes; lane++)
+      sums[lane] = (sums[lane] + vd_to_bits(values[i + lane])) * 0x9e3779b1u;
+  for (size_t lane = 0; i + lane < count; lane++)
+    sums[lane] = (sums[lane] + vd_to_bits(values[i + lane])) * 0x9e3779b1u;
+  uint64_t digest = count;
+  for (size_t lane = 0; lane < lanes; lane++) {
+    digest = (digest ^ sums[lane]) * 0x9e3779b97f4a7c15u;
+    digest ^= digest >> 29;
+  }
+  return digest;
+}
+
 VD_DISPATCHED
 void vd_kernel_scale(size_t count, const float *source, float scale, float *destination) {
 #pragma clang loop vectorize(assume_safety)

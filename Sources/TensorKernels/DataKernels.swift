@@ -7,6 +7,12 @@ public func columnSums(of matrix: MatrixView, into sums: UnsafeMutablePointer<Fl
   vd_kernel_column_sums(matrix.rows, matrix.columns, matrix.stride, matrix.base, sums)
 }
 
+/// A number that differs where one element's bits do, and almost certainly where several do; for comparing
+/// what should be the same, not for keeping secrets.
+public func digest(_ values: UnsafeBufferPointer<Float>) -> UInt64 {
+  values.baseAddress.map { vd_kernel_digest(values.count, $0) } ?? 0
+}
+
 /// destination[i] = scale · source[i], from bytes.
 public func convert(
   _ source: UnsafeBufferPointer<UInt8>, scale: Float,

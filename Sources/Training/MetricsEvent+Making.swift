@@ -57,6 +57,12 @@ extension MetricsEvent {
     self.learningRate = learningRate
   }
 
+  /// Replicas that had differed are the same again.
+  init(recomputation progress: TrainingProgress, message: String, wallSeconds: Double) {
+    self.init("recomputation", progress, epoch: progress.epochInText, wallSeconds: wallSeconds)
+    self.message = message
+  }
+
   /// The end of a run that could not go on.
   init(failure progress: TrainingProgress, message: String, wallSeconds: Double) {
     self.init("failure", progress, epoch: progress.epochInText, wallSeconds: wallSeconds)

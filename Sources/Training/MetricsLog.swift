@@ -17,7 +17,7 @@ internal import Glibc
 ///
 /// The names are a contract: other programs read them.
 public struct MetricsEvent: Codable, Sendable, Equatable {
-  /// `train`, `evaluate`, `checkpoint`, `rollback`, `failure` or `end`.
+  /// `train`, `evaluate`, `checkpoint`, `rollback`, `recomputation`, `failure` or `end`.
   public var event: String
   /// Updates done.
   public var step: Int

@@ -71,7 +71,7 @@ public enum Processors {
     return best
   }
 
-  private static func hostName() -> [UInt8] {
+  static func hostName() -> [UInt8] {
     var name = [CChar](repeating: 0, count: 256)
     gethostname(&name, name.count - 1)
     return name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }

@@ -11,10 +11,7 @@ extension Trainer {
   /// Collective; every rank has the same failure at the same step.
   func recover(from failure: SharedFailure) throws {
     let isHopeless = progress.rollbackCount >= Self.mostRollbacks
-    if configuration.onNaN == .rollback && !isHopeless {
-      try finishWriting()
-      return try rollBack(failure)
-    }
+    if configuration.onNaN == .rollback && !isHopeless { return try rollBack(failure) }
     record(
       MetricsEvent(failure: progress, message: failure.message, wallSeconds: clock.wallSeconds))
     try finishWriting()
@@ -36,6 +33,53 @@ extension Trainer {
         ? before.target : nil
     }
     let failure = progress.step
+    try goBack(before: limit)
+    progress.rollbackCount = count
+    trouble = (failure: failure, target: progress.step)
+    record(
+      MetricsEvent(
+        rollback: progress, message: reason.message, learningRate: learningRate,
+        wallSeconds: clock.wallSeconds))
+    observer?.didRollBack(reason.message, to: progress)
+  }
+
+  /// Computes again what replicas had come to differ in, if that gives the same bits; otherwise the
+  /// difference is noted and ends the run.
+  ///
+  /// Collective; every rank has the same difference.
+  func recover(from difference: ReplicaDifference) throws {
+    let summary = difference.summary(hosts: hosts)
+    if !configuration.deterministic || recomputation != nil {
+      record(
+        MetricsEvent(failure: progress, message: summary, wallSeconds: clock.wallSeconds))
+      try finishWriting()
+      try agreement.fail(TrainingError.replicasDiffer(summary))
+    }
+    let count = progress.rollbackCount
+    try goBack(before: nil)
+    progress.rollbackCount = count
+    recomputation = difference
+    observer?.didMeet(
+      "\(summary); computing again from step \(progress.step), to see who was wrong")
+  }
+
+  /// Says who had been wrong, when the step at which replicas differed has come again.
+  func noteRecomputation(_ digest: UInt64) {
+    guard let difference = recomputation, progress.step >= difference.step else { return }
+    recomputation = nil
+    let wrong = difference.wrongRanks(recomputed: digest, hosts: hosts)
+    let message =
+      "Computed again up to step \(difference.step): "
+      + (wrong.map { "\($0) had been wrong in \(difference.tensor)" } ?? "no rank had been wrong")
+    record(
+      MetricsEvent(
+        recomputation: progress, message: message, wallSeconds: clock.wallSeconds))
+    observer?.didMeet(message)
+  }
+
+  // To the newest checkpoint, or to the beginning; what was said after it is said again.
+  private func goBack(before limit: Int?) throws {
+    try finishWriting()
     var path = ""
     try agreement.onRoot {
       let older = folder.checkpoints.steps.filter { step in limit.map { step < $0 } ?? true }
@@ -50,15 +94,7 @@ extension Trainer {
       try restore(try agreement.onEveryRank { try SavedModel(path: path) })
     }
     stepper.optimizer.restart()
-    progress.rollbackCount = count
-    trouble = (failure: failure, target: progress.step)
     elboIsImproved = false
-    // What was said after the checkpoint is said again.
     try agreement.onRoot { try keeper?.rewind(to: progress.step) }
-    record(
-      MetricsEvent(
-        rollback: progress, message: reason.message, learningRate: learningRate,
-        wallSeconds: clock.wallSeconds))
-    observer?.didRollBack(reason.message, to: progress)
   }
 }

@@ -38,6 +38,10 @@ public final class Trainer {
   private var snapshot: ModelSnapshot?  // the root's, from the first checkpoint on
   var clock = RunClock()
   var elboIsImproved = false
+  /// Replicas that had differed, until they have been computed again.
+  var recomputation: ReplicaDifference?
+  /// Where each rank runs.
+  let hosts: [String]
   /// Where the run failed last, and the step that it then went back to.
   var trouble: (failure: Int, target: Int)?
   private var timesBefore = StepTimes()  // at the beginning of the epoch
@@ -112,6 +116,9 @@ public final class Trainer {
       team: stepper.team)
     threads = threadCount
     self.end = end
+    hosts = try agreement.communicator.allGather(Processors.hostName()).map {
+      String(decoding: $0, as: UTF8.self)
+    }
   }
 
   private let threads: Int
@@ -181,6 +188,8 @@ public final class Trainer {
         try trainEpoch()
       } catch let failure as SharedFailure where failure.isNotFinite {
         try recover(from: failure)
+      } catch let difference as ReplicaDifference {
+        try recover(from: difference)
       }
     }
     if stop == nil || isOver {
@@ -233,6 +242,7 @@ public final class Trainer {
         observer?.didStep(progress)
         tellNews()
         if stop != nil { break }
+        if progress.step % configuration.compareReplicasEvery == 0 { try compareReplicas() }
         let isWithinEpoch = progress.stepInEpoch < sampler.stepsPerEpoch
         if isCheckpointStep && isWithinEpoch && progress.step < totalSteps { try checkpoint() }
       }
@@ -380,15 +390,12 @@ public final class Trainer {
     for news in keeper?.takeNews() ?? [] { observer?.didWrite(news) }
   }
 
-  // Replicas are bit-identical by construction; this notices where construction fails.
+  // Replicas are bit-identical by construction; this notices where construction, or a machine, fails.
   private func compareReplicas() throws {
-    if communicator.worldSize == 1 { return }
-    let digest = SHA256.digest(UnsafeRawBufferPointer(replica.parameters.elements))
-    let digests = try communicator.allGather(digest)
-    if let other = digests.firstIndex(where: { $0 != digests[0] }) {
-      try agreement.fail(
-        TrainingError.replicasDiffer(step: progress.step, rank: 0, otherRank: other))
-    }
+    let (digest, difference) = try ReplicaDifference.find(
+      replica, step: progress.step, communicator)
+    if let difference { throw difference }
+    noteRecomputation(digest)
   }
 
   func record(_ event: MetricsEvent) {

@@ -30,6 +30,8 @@ extension TrainingConfiguration {
     result.threads = defaults.threads
     result.allReduce = defaults.allReduce
     result.bucketBytes = defaults.bucketBytes
+    result.compareReplicasEvery = defaults.compareReplicasEvery
+    result.hangTimeout = defaults.hangTimeout
     return result
   }
 

@@ -24,6 +24,8 @@ extension TrainingConfiguration {
     try requirePositive(.checkpointEvery, checkpointEvery)
     try requirePositive(.checkpointEverySteps, checkpointEverySteps)
     try requirePositive(.keep, keep)
+    try requirePositive(.compareReplicasEvery, compareReplicasEvery)
+    try require(.hangTimeout, hangTimeout >= 0, "at least 0 seconds")
     try require(
       .warmupSteps, warmupSteps >= 0 && warmupSteps <= Self.largestCount,
       "from 0 to \(Self.largestCount)")

@@ -195,6 +195,10 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var checkpointEverySteps: Int?
   /// How many of the newest checkpoints stay.
   public var keep = 3
+  /// Steps between comparisons of all ranks' parameters, besides those at checkpoints.
+  public var compareReplicasEvery = 100
+  /// Seconds without progress after which ranks are given up; 0 for never.
+  public var hangTimeout = 60
 
   /// The defaults.
   public init() {}
@@ -262,6 +266,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case checkpointEvery = "checkpoint-every"
     case checkpointEverySteps = "checkpoint-every-steps"
     case keep
+    case compareReplicasEvery = "compare-replicas-every"
+    case hangTimeout = "hang-timeout"
   }
 
   /// The pieces of a global batch of which each is computed by one thread, where results must not

@@ -20,8 +20,8 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   case batchSmallerThanRanks(globalBatchSize: Int, worldSize: Int)
   /// Ranks that were started differently.
   case ranksDisagree(what: String, rank: Int, value: String, otherRank: Int, otherValue: String)
-  /// Replicas whose parameters differ.
-  case replicasDiffer(step: Int, rank: Int, otherRank: Int)
+  /// Replicas whose parameters differ: when, where, and whose.
+  case replicasDiffer(String)
   /// A figure that is no longer a number.
   case notFinite(step: Int, rank: Int?, what: String, place: String? = nil)
   /// A folder that already holds a run.
@@ -67,9 +67,9 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
     case .ranksDisagree(let what, let rank, let value, let otherRank, let otherValue):
       "Ranks disagree before step 1: rank \(rank) has \(what) \(value), rank \(otherRank) has"
         + " \(otherValue); start all ranks with the same command and data"
-    case .replicasDiffer(let step, let rank, let otherRank):
-      "Replicas differ after step \(step): the parameters of rank \(rank) and rank \(otherRank)"
-        + " are no longer the same; this is a defect of the program or of a machine"
+    case .replicasDiffer(let summary):
+      summary + "; this is a defect of a machine or of the program, and the newest checkpoint is sound: go on"
+        + " from it with --resume"
     case .notFinite(let step, let rank, let what, let place):
       "The \(what) is not finite at step \(step)"
         + (rank.map { ", first on rank \($0)" } ?? "")

@@ -39,6 +39,8 @@ public protocol TrainingObserver: AnyObject {
   func didStep(_ progress: TrainingProgress)
   /// A figure was no longer a number, for the reason given; the run goes on from here.
   func didRollBack(_ reason: String, to progress: TrainingProgress)
+  /// Something that a person should know of, a sentence.
+  func didMeet(_ trouble: String)
   /// What had to be written could not be, or has been after all.
   func didWrite(_ news: BackgroundWriter.News)
   /// An event went into `metrics.jsonl`.

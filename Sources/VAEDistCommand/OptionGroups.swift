@@ -376,4 +376,18 @@ struct RunOptions: ParsableArguments {
     parsing: .unconditional,
     help: help("How many of the newest checkpoints stay", defaults.keep))
   var keep: Int?
+
+  @Option(
+    parsing: .unconditional,
+    help: help(
+      "Steps between comparisons of all ranks' parameters, besides those at checkpoints",
+      defaults.compareReplicasEvery))
+  var compareReplicasEvery: Int?
+
+  @Option(
+    parsing: .unconditional,
+    help: help(
+      "Seconds without progress after which ranks are given up, with what each was doing; 0 for never",
+      defaults.hangTimeout))
+  var hangTimeout: Int?
 }

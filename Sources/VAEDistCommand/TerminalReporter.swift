@@ -89,6 +89,12 @@ final class TerminalReporter: TrainingObserver {
         + "\(1 << progress.rollbackCount) of the learning rate\n")
   }
 
+  func didMeet(_ trouble: String) {
+    draw("")
+    train = nil
+    complain("Warning: \(trouble)\n")
+  }
+
   func didWrite(_ news: BackgroundWriter.News) {
     draw("")
     switch news {

@@ -22,6 +22,8 @@ struct TrainOptions: ParsableArguments {
     set(\.checkpointEvery, run.checkpointEvery)
     settings.checkpointEverySteps = run.checkpointEverySteps
     set(\.keep, run.keep)
+    set(\.compareReplicasEvery, run.compareReplicasEvery)
+    set(\.hangTimeout, run.hangTimeout)
     return settings
   }
 }

@@ -275,6 +275,9 @@ void vd_kernel_add(size_t count, const float *source, float *destination);
 /// sum[i] = first[i] + second[i].
 void vd_kernel_sum(size_t count, const float *first, const float *second, float *sum);
 
+/// A number that differs where one element does, and almost certainly where several do.
+uint64_t vd_kernel_digest(size_t count, const float *values);
+
 // MARK: Data
 
 /// destination[i] = scale · source[i].
