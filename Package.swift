@@ -12,6 +12,9 @@ let swiftSettings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
+// So that a rank that is stuck can say in which functions.
+let namesOfFunctions = LinkerSetting.unsafeFlags(["-Xlinker", "--export-dynamic"])
+
 let argumentParser: Target.Dependency = .product(
   name: "ArgumentParser", package: "swift-argument-parser")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
@@ -89,14 +92,15 @@ let package = Package(
       resources: [
         .embedInCode("Presets/aevb-fig2.csv"), .embedInCode("Presets/aevb-fig2-mnist.yaml"),
         .embedInCode("Presets/aevb-fig2-frey-face.yaml"), .embedInCode("Presets/iwae-table1.yaml"),
-      ], swiftSettings: swiftSettings),
+      ], swiftSettings: swiftSettings, linkerSettings: [namesOfFunctions]),
 
     // MARK: Tests
     .target(
       name: "TestSupport", dependencies: ["VAEObjective", "Layers", "TensorKernels"],
       path: "Tests/TestSupport"),
     .executableTarget(
-      name: "rank-program", dependencies: ["Collectives"], path: "Tests/RankProgram"),
+      name: "rank-program", dependencies: ["Collectives"], path: "Tests/RankProgram",
+      linkerSettings: [namesOfFunctions]),
     .target(
       name: "VectorMathProbe", path: "Tests/VectorMathProbe",
       cSettings: cSettings + [.headerSearchPath("../../Sources/CKernels")]),

@@ -92,12 +92,12 @@ public final class MPICommunicator: Communicator {
     deinit { vd_mpi_destroy_sum(sum) }
 
     func start() throws(CollectiveError) {
-      try MPICommunicator.check("sum", vd_mpi_start_sum(sum))
+      try MPICommunicator.check("sum", waits: false, vd_mpi_start_sum(sum))
     }
 
     func isDone() throws(CollectiveError) -> Bool {
       var isDone: Int32 = 0
-      try MPICommunicator.check("sum", vd_mpi_test_sum(sum, &isDone))
+      try MPICommunicator.check("sum", waits: false, vd_mpi_test_sum(sum, &isDone))
       return isDone != 0
     }
 
@@ -165,7 +165,10 @@ public final class MPICommunicator: Communicator {
     try Self.check("ending MPI", vd_mpi_finalize())
   }
 
-  private static func check(_ operation: String, _ code: Int32) throws(CollectiveError) {
+  private static func check(
+    _ operation: String, waits: Bool = true, _ call: @autoclosure () -> Int32
+  ) throws(CollectiveError) {
+    let code = waits ? RankActivity.whileWaiting { call() } : call()
     if code == 0 { return }
     throw CollectiveError(
       operation: operation, code: Int(code), text: text { vd_mpi_error_text(code, $0, $1) })

@@ -66,6 +66,7 @@ public final class WorkerTeam {
     }
 
     func serve(as index: Int) {
+      blockSignalsOnThisThread()
       prepare()
       var seen = 0
       while true {
@@ -203,4 +204,13 @@ public final class TeamBarrier: Sendable {
     arrived.store(0, ordering: .relaxed)
     isBroken.store(false, ordering: .relaxed)
   }
+}
+
+// A handler on this thread's stack would write over what oneDNN keeps below the stack pointer. What the
+// thread brings upon itself still ends the process.
+private func blockSignalsOnThisThread() {
+  var signals = sigset_t()
+  sigfillset(&signals)
+  for number in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP] { sigdelset(&signals, number) }
+  pthread_sigmask(SIG_BLOCK, &signals, nil)
 }

@@ -113,7 +113,9 @@ final class DataParallelStep {
   ) throws -> StepOutcome {
     let start = ContinuousClock.now
     reduction.begin()
+    RankActivity.note(.reading, step: number)
     let batch = times.measure(\.data) { reader.batch(indices, epoch: epoch) }
+    RankActivity.note(.differentiating, step: number)
     let (sums, penalty) =
       configuration.deterministic
       ? try computeExactly(batch, noise: noise, number: number, penalties: penalties)
@@ -122,6 +124,7 @@ final class DataParallelStep {
     let update = Optimizer.Update(
       gradientScale: try gradientScale(sums, batch, noise, step: number),
       learningRate: Float(learningRate), number: number)
+    RankActivity.note(.updating, step: number)
     try reduction.update(&times) { range, gradients in
       optimizer.update(range, of: replica.parameters, gradients: gradients, update)
     }

@@ -148,6 +148,7 @@ public final class Evaluator {
   private func withBatch<Result>(
     _ range: Range<Int>, _ body: (ExampleBatch) throws -> Result
   ) rethrows -> Result {
+    RankActivity.tick()
     let indices = (UInt32(range.lowerBound)..<UInt32(range.upperBound)).map { $0 }
     return try indices.withUnsafeBufferPointer { try body(reader.batch($0, epoch: nil)) }
   }

@@ -20,9 +20,14 @@ public enum StopReason: Sendable, Equatable {
 /// Ranks tell each other in a sum that every step has anyway, so that all end after the same step. While
 /// it lives, SIGTERM, SIGINT and SIGUSR1 only leave a note; the second one of a kind does what it
 /// usually does.
+///
+/// Handlers run on a thread of their own: oneDNN's products keep numbers below the stack pointer, where a
+/// handler on the same stack would write over them.
 final class StopRequest {
   private static let signals = [SIGTERM, SIGINT, SIGUSR1]
   private let end: ContinuousClock.Instant?
+  private let listener = Listener()
+  private var maskBefore = sigset_t()
 
   /// Listens from now on.
   ///
@@ -36,18 +41,46 @@ final class StopRequest {
     }
     // The second one ends the process; calls of the system go on.
     action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | SA_RESTART
-    // Whoever started this process may have blocked them, which is inherited.
-    var ours = sigset_t()
-    sigemptyset(&ours)
-    for number in Self.signals {
-      sigaction(number, &action, nil)
-      sigaddset(&ours, number)
-    }
-    pthread_sigmask(SIG_UNBLOCK, &ours, nil)
+    for number in Self.signals { sigaction(number, &action, nil) }
+    var ours = Self.set
+    pthread_sigmask(SIG_BLOCK, &ours, &maskBefore)
+    listener.start()
   }
 
   deinit {
+    listener.isOver.store(true, ordering: .relaxed)
     for number in Self.signals { signal(number, SIG_DFL) }
+    pthread_sigmask(SIG_SETMASK, &maskBefore, nil)
+  }
+
+  private static var set: sigset_t {
+    var set = sigset_t()
+    sigemptyset(&set)
+    for number in signals { sigaddset(&set, number) }
+    return set
+  }
+
+  // The thread that the signals find.
+  private final class Listener: Sendable {
+    let isOver = Atomic<Bool>(false)
+
+    func start() {
+      var thread = pthread_t()
+      let own = Unmanaged.passRetained(self)
+      let code = pthread_create(
+        &thread, nil,
+        { argument in
+          guard let argument else { return nil }
+          let listener = Unmanaged<Listener>.fromOpaque(argument).takeRetainedValue()
+          // Whoever started this process may have blocked them, which is inherited.
+          var ours = StopRequest.set
+          pthread_sigmask(SIG_UNBLOCK, &ours, nil)
+          while !listener.isOver.load(ordering: .relaxed) { usleep(100_000) }
+          return nil
+        }, own.toOpaque())
+      precondition(code == 0, "The system cannot start a thread (error \(code))")
+      pthread_detach(thread)
+    }
   }
 
   /// What this rank knows of.

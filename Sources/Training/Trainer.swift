@@ -181,6 +181,9 @@ public final class Trainer {
         threadCount: threads, totalSteps: totalSteps, stepsPerEpoch: sampler.stepsPerEpoch,
         resumed: saved?.progress,
         relativeProductTime: try Processors.relativeProductTime(configuration.precision)))
+    RankActivity.note(.starting, step: progress.step)
+    let watch = try watchRanks()
+    defer { withExtendedLifetime(watch) {} }
     stepper.stopRequest = StopRequest(end: end)
     defer { stepper.stopRequest = nil }
     while !isOver && stop == nil {
@@ -192,6 +195,7 @@ public final class Trainer {
         try recover(from: difference)
       }
     }
+    RankActivity.note(.ending, step: progress.step)
     if stop == nil || isOver {
       record(MetricsEvent(end: progress, wallSeconds: clock.wallSeconds))
     }
@@ -228,6 +232,17 @@ public final class Trainer {
     }
     progress = saved.progress
   }
+
+  // Ends all ranks where one of them dies or comes no further.
+  private func watchRanks() throws -> RankWatch? {
+    if configuration.hangTimeout == 0 { return nil }
+    return try RankWatch(
+      communicator, timeout: configuration.hangTimeout, status: Self.lostRankStatus,
+      advice: "; with --resume the run goes on from its newest checkpoint")
+  }
+
+  /// The exit status where a rank has died or come no further: somebody may try again.
+  public static let lostRankStatus: Int32 = 75
 
   // The rest of the epoch that is under way, or as much of it as the run still wants.
   private func trainEpoch() throws {
@@ -325,6 +340,7 @@ public final class Trainer {
   }
 
   private func evaluate() throws {
+    RankActivity.note(.evaluating, step: progress.step)
     clock.startSpan()
     let elbo = try evaluator.elbo(replica)
     if !elbo.isFinite {
@@ -348,6 +364,7 @@ public final class Trainer {
 
   private func checkpoint() throws {
     let start = ContinuousClock.now
+    RankActivity.note(.writing, step: progress.step)
     // What cannot be gone on with must not take the place of what can. With a sharded optimizer each rank
     // knows of its own part.
     var lost = [stepper.optimizer.hasLostNumbers ? 1.0 : 0.0]

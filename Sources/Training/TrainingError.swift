@@ -68,7 +68,8 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
       "Ranks disagree before step 1: rank \(rank) has \(what) \(value), rank \(otherRank) has"
         + " \(otherValue); start all ranks with the same command and data"
     case .replicasDiffer(let summary):
-      summary + "; this is a defect of a machine or of the program, and the newest checkpoint is sound: go on"
+      summary
+        + "; this is a defect of a machine or of the program, and the newest checkpoint is sound: go on"
         + " from it with --resume"
     case .notFinite(let step, let rank, let what, let place):
       "The \(what) is not finite at step \(step)"

@@ -28,6 +28,7 @@ enum ExitStatus: Int32 {
       69  MPI or oneDNN refused
       70  a bug
       74  could not write
+      75  a rank died or came no further; --resume goes on
       78  ranks were started with different settings or data
     """
 

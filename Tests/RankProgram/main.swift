@@ -10,6 +10,10 @@ func require(_ holds: Bool, _ what: String, line: Int = #line) {
   exit(3)
 }
 
+@inline(never) func computeForEver() {
+  while true { sched_yield() }
+}
+
 let ranks = try Launcher(environment: ProcessInfo.processInfo.environment).makeCommunicator()
 let (rank, size) = (ranks.rank, ranks.worldSize)
 let total = size * (size + 1) / 2  // Σ (rank + 1)
@@ -119,6 +123,35 @@ case "unequal":
     ranks.abort(status: 69)
   }
   try ranks.barrier()
+case "stuck":
+  // The last rank computes for ever; the others wait for it.
+  let watch = try RankWatch(ranks, timeout: 2, status: 75, advice: "")
+  RankActivity.note(.differentiating, step: 7)
+  if rank == size - 1 { computeForEver() }
+  try ranks.barrier()
+  withExtendedLifetime(watch) {}
+case "slow":
+  // The last rank is slow, but comes further: nobody is given up.
+  let watch = try RankWatch(ranks, timeout: 1, status: 75, advice: "")
+  if rank == size - 1 {
+    for _ in 0..<8 {
+      usleep(400_000)
+      RankActivity.tick()
+    }
+  }
+  try ranks.barrier()
+  withExtendedLifetime(watch) {}
+  print("rank \(rank) of \(size) agrees")
+case "waiting":
+  // Nobody is at fault that can be seen: some wait for a sum, the others for a broadcast.
+  let watch = try RankWatch(ranks, timeout: 2, status: 75, advice: "")
+  if rank == 0 {
+    try ranks.barrier()
+  } else {
+    var values = [Double](repeating: 1, count: 1_000_000)
+    try values.withUnsafeMutableBufferPointer { try ranks.allReduce($0, .sum) }
+  }
+  withExtendedLifetime(watch) {}
 default:
   require(false, "no such case")
 }

@@ -81,4 +81,21 @@ int vd_mpi_barrier(void);
 /// The same, but asleep most of the time: MPI's own waiting keeps a core busy.
 int vd_mpi_barrier_asleep(void);
 
+// MARK: Where a thread is
+
+enum { VD_MOST_FRAMES = 48 };
+
+/// Gives the calling thread a stack of its own for handlers: some libraries keep numbers below the stack
+/// pointer. Call it on the thread whose stack will be taken. Returns 0 if the system refuses.
+int vd_prepare_stack_taking(void);
+
+/// The addresses of a thread's calls, the innermost first, at most VD_MOST_FRAMES of them.
+///
+/// The thread is interrupted by SIGURG. Returns how many; 0 if the thread does not answer.
+int vd_take_stack(unsigned long thread, const void **addresses);
+
+/// The symbol, or the file, that an address lies in, and how far from its start; an empty name if that is
+/// not known.
+void vd_describe_address(const void *address, char *name, size_t capacity, size_t *offset);
+
 #endif
