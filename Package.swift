@@ -22,7 +22,7 @@ let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let package = Package(
   name: "vae-dist",
   products: [
-    .executable(name: "vae-dist", targets: ["VAEDistCommand"])
+    .executable(name: "vae-dist", targets: ["vae-dist"])
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -82,7 +82,7 @@ let package = Package(
       exclude: ["README.md"], swiftSettings: swiftSettings),
 
     // MARK: Level 5, the command
-    .executableTarget(
+    .target(
       name: "VAEDistCommand",
       dependencies: [
         "Training", "VAEObjective", "DataLoading", "Checkpointing", "Collectives",
@@ -92,7 +92,11 @@ let package = Package(
       resources: [
         .embedInCode("Presets/aevb-fig2.csv"), .embedInCode("Presets/aevb-fig2-mnist.yaml"),
         .embedInCode("Presets/aevb-fig2-frey-face.yaml"), .embedInCode("Presets/iwae-table1.yaml"),
-      ], swiftSettings: swiftSettings, linkerSettings: [namesOfFunctions]),
+      ], swiftSettings: swiftSettings),
+    // Apart, so that other programs can use the commands.
+    .executableTarget(
+      name: "vae-dist", dependencies: ["VAEDistCommand"], path: "Sources/Program",
+      swiftSettings: swiftSettings, linkerSettings: [namesOfFunctions]),
 
     // MARK: Tests
     .target(
@@ -101,6 +105,11 @@ let package = Package(
     .executableTarget(
       name: "rank-program", dependencies: ["Collectives"], path: "Tests/RankProgram",
       linkerSettings: [namesOfFunctions]),
+    .executableTarget(
+      name: "fuzz-readers",
+      dependencies: [
+        "VAEDistCommand", "DataLoading", "Checkpointing", "Training", "TensorKernels", "TestSupport",
+      ], path: "Tests/Fuzz", exclude: ["Corpus", "run"]),
     .target(
       name: "VectorMathProbe", path: "Tests/VectorMathProbe",
       cSettings: cSettings + [.headerSearchPath("../../Sources/CKernels")]),
@@ -125,12 +134,11 @@ let package = Package(
     .testTarget(
       name: "MultiRankTests",
       dependencies: [
-        "VAEDistCommand", "DataLoading", "Checkpointing", "Training", "TensorKernels",
-        "TestSupport",
+        "vae-dist", "DataLoading", "Checkpointing", "Training", "TensorKernels", "TestSupport",
       ]),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["VAEDistCommand", "Checkpointing", "Training", "TestSupport"]),
+      dependencies: ["vae-dist", "fuzz-readers", "Checkpointing", "Training", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -33,7 +33,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   /// NaN or an infinity.
   case nonFinite(path: String, example: Int, position: Int)
   /// Values that the likelihood does not allow.
-  case unsuitable(path: String, values: FoundValues, needs: ValueNeed, reason: String)
+  case unsuitable(
+    path: String, values: FoundValues, needs: ValueNeed, reason: String, isScored: Bool)
   /// Values in a column of a table that its distribution does not have.
   case unsuitableColumn(path: String, column: Int, found: String, needs: String)
   /// Train and test examples of different widths.
@@ -95,9 +96,13 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
       "'\(path)' is empty: its shape is \(shape)"
     case .nonFinite(let path, let example, let position):
       "'\(path)' holds NaN, infinity or a number beyond 32-bit floating point, first at value \(position) of example \(example);"
-        + " remove or replace such values, or use --likelihood table, which passes over NaN"
-    case .unsuitable(let path, let values, let needs, let reason):
-      "'\(path)' has \(needs.words(for: values)), but \(reason) needs \(needs); \(needs.advice(for: values, flag: reason))"
+        + " remove or replace such values (NaN alone is passed over by --likelihood table)"
+    case .unsuitable(let path, let values, let needs, let reason, let isScored):
+      "'\(path)' has \(needs.words(for: values)), but "
+        + (isScored ? "the model was trained with \(reason), which" : reason) + " needs \(needs); "
+        + (isScored
+          ? "give data like those that it was trained on, or their --scale"
+          : needs.advice(for: values, flag: reason))
     case .unsuitableColumn(let path, let column, let found, let needs):
       "'\(path)' has \(found) in column \(column + 1), which needs \(needs); --columns says what each"
         + " column is"

@@ -51,6 +51,9 @@ public struct Examples: Sendable {
   /// Whether their classes are known.
   public var hasLabels: Bool { labels != nil }
 
+  /// The row of the file that an example is.
+  public func row(of example: UInt32) -> UInt32 { rows?[Int(example)] ?? example }
+
   /// Reads some examples.
   ///
   /// - Shape: `values` is `[indices.count, width]`.

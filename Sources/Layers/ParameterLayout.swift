@@ -88,9 +88,16 @@ public struct ParameterLayout: Sendable, Equatable {
     tensors.first { !$0.read(from: flat).allSatisfy(\.isFinite) }?.name
   }
 
-  /// The name of the last tensor that holds NaN or an infinity: in a gradient, the first on the way back.
-  public func lastNonFinite(in flat: FloatBuffer) -> String? {
-    tensors.last { !$0.read(from: flat).allSatisfy(\.isFinite) }?.name
+  /// The name of the last tensor that holds NaN or an infinity, in a gradient the first on the way back; of the
+  /// one with the largest number where all are finite.
+  public func lastOrLargest(in flat: FloatBuffer) -> String {
+    var (name, largest) = ("", -Float.infinity)
+    for tensor in tensors.reversed() {
+      let sizes = tensor.read(from: flat).map(\.magnitude)
+      if !sizes.allSatisfy(\.isFinite) { return tensor.name }
+      if let size = sizes.max(), size > largest { (name, largest) = (tensor.name, size) }
+    }
+    return name
   }
 
   /// One line per tensor, for comparing ranks and files.

@@ -110,14 +110,19 @@ public struct Agreement: Sendable {
     _ what: String, step: Int, _ look: () throws -> String?,
     orElse guess: () -> String? = { nil }
   ) throws -> Never {
+    let found = try firstPlace(look)
+    let place = try found.text ?? communicator.broadcast(guess() ?? "")
+    try fail(TrainingError.notFinite(step: step, rank: found.rank, what: what, place: place))
+  }
+
+  /// The first rank that finds a place, and the place; the same on every rank.
+  ///
+  /// Collective.
+  func firstPlace(_ look: () throws -> String?) throws -> (rank: Int?, text: String?) {
     let found = try onEveryRank(look)
     let places = try communicator.allGather(Array((found ?? "").utf8))
     let rank = places.firstIndex { !$0.isEmpty }
-    try fail(
-      TrainingError.notFinite(
-        step: step, rank: rank, what: what,
-        place: rank.map { String(decoding: places[$0], as: UTF8.self) }
-          ?? communicator.broadcast(guess() ?? "")))
+    return (rank, rank.map { String(decoding: places[$0], as: UTF8.self) })
   }
 
   private struct Field: Equatable {

@@ -1,3 +1,4 @@
+internal import DataLoading
 internal import Layers
 internal import TensorKernels
 internal import VAEObjective
@@ -40,11 +41,17 @@ extension DataParallelStep {
   /// Collective.
   func failGradient(_ batch: ExampleBatch, _ noise: RandomStream, step: Int) throws -> Never {
     reduction.abandon()
-    try agreement.failNotFinite("gradient", step: step) {
+    // Optimizers keep the square of the mean gradient.
+    let squares = configuration.optimizer != .sgd
+    let count = Double(configuration.globalBatchSize)
+    let largest =
+      squares
+      ? Double(Float.greatestFiniteMagnitude) * count * count : Double.greatestFiniteMagnitude
+    try agreement.failNotFinite(squares ? "gradient or its square" : "gradient", step: step) {
       // The weights of a penalty belong to the batch of all ranks; β is near enough.
       try replica.locateNonFiniteGradient(
-        batch, noise: noise, klWeighting: .same(Float(configuration.beta))
-      ).map { "\($0)" }
+        batch, noise: noise, klWeighting: .same(Float(configuration.beta)), largest: largest
+      ).map { $0.text(row: reader.examples.row) }
     } orElse: {
       // Each rank's part is finite: the sum is not, or the step was too far.
       ([replica.parameters] + optimizer.state.map(\.buffer)).lazy

@@ -279,7 +279,8 @@ final class DataParallelStep {
       }
       reduction.abandon()
       try agreement.failNotFinite("ELBO", step: step) {
-        isFinite ? nil : "\(try replica.locateNonFinite(batch, noise: noise))"
+        if isFinite { return nil }
+        return try replica.locateNonFinite(batch, noise: noise).text(row: reader.examples.row)
       }
     }
   }

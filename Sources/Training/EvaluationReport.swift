@@ -142,9 +142,9 @@ public struct EvaluationReport: Codable, Sendable {
       set, configuration: configuration, communicator: agreement.communicator, team: team)
     let figures = try evaluator.elbo(replica)
     if !figures.isFinite {
-      try agreement.failNotFinite("\(split.rawValue) ELBO", step: saved.progress.step) {
-        try evaluator.locateNonFinite(replica).map { "\($0)" }
-      }
+      let place = try agreement.firstPlace { try evaluator.locateNonFinite(replica) }
+      try agreement.fail(
+        TrainingError.scoreNotFinite(what: "ELBO", rank: place.rank, place: place.text))
     }
     checkpoint = saved.file.path
     step = saved.progress.step
@@ -186,8 +186,9 @@ public struct EvaluationReport: Codable, Sendable {
     }
     if let lost = bounds?.firstIndex(where: { !$0.isFinite }) {
       try agreement.fail(
-        TrainingError.notFinite(
-          step: step, rank: nil, what: "importance-weighted bound", place: "for example \(lost)"))
+        TrainingError.scoreNotFinite(
+          what: "importance-weighted bound", rank: nil,
+          place: "for example \(set.row(of: UInt32(lost)))"))
     }
   }
 

@@ -67,12 +67,12 @@ public final class Evaluator {
   /// Not collective.
   ///
   /// - Throws: A `KernelError`.
-  func locateNonFinite(_ replica: any Replica) throws -> NonFinite? {
-    var found: NonFinite?
+  func locateNonFinite(_ replica: any Replica) throws -> String? {
+    var found: String?
     try forEachCall { batch, groups in
       if found != nil { return }
       if try replica.score(batch, groups: groups, noise: noise).allSatisfy(\.isFinite) { return }
-      found = try replica.locateNonFinite(batch, noise: noise)
+      found = try replica.locateNonFinite(batch, noise: noise).text(row: reader.examples.row)
     }
     return found
   }

@@ -37,6 +37,12 @@ public struct RunInspection: Codable, Sendable {
   public let isComplete: Bool
   /// Why it could not go on, if it has not since.
   public let failure: MetricsEvent?
+  /// How often it went back to a checkpoint.
+  public let rollbacks: Int
+  /// The last time that it did.
+  public let lastRollback: MetricsEvent?
+  /// Why it ended before its last step, if it did.
+  public let earlyEnd: String?
 
   enum CodingKeys: String, CodingKey {
     case run
@@ -48,6 +54,9 @@ public struct RunInspection: Codable, Sendable {
     case lastTest = "last_test"
     case isComplete = "is_complete"
     case failure
+    case rollbacks
+    case lastRollback = "last_rollback"
+    case earlyEnd = "early_end"
   }
 
   /// Reads a run folder; damaged checkpoints are described, not refused.
@@ -76,6 +85,9 @@ public struct RunInspection: Codable, Sendable {
     lastTrain = events.last { $0.event == "train" }
     lastTest = events.last { $0.event == "evaluate" }
     isComplete = events.last?.event == "end"
+    rollbacks = events.count { $0.event == "rollback" }
+    lastRollback = events.last { $0.event == "rollback" }
+    earlyEnd = events.last.flatMap { $0.event == "end" ? $0.message : nil }
     failure = events.last.flatMap { $0.event == "failure" ? $0 : nil }
   }
 }

@@ -69,9 +69,10 @@ extension MetricsEvent {
     self.message = message
   }
 
-  /// The end of the run.
-  init(end progress: TrainingProgress, wallSeconds: Double) {
+  /// The end of the run; the message says why where it is not its last step.
+  init(end progress: TrainingProgress, message: String?, wallSeconds: Double) {
     self.init("end", progress, epoch: progress.epochInText, wallSeconds: wallSeconds)
+    self.message = message
   }
 }
 

@@ -69,7 +69,8 @@ public struct PreparedData: Sendable {
     self.scale = scale
     hasSplit = source.test != nil || holdsOut
     (train, test) = try agreement.onEveryRank {
-      try Self.check(source.train, trainScan, configuration, scale: scale)
+      try Self.check(
+        source.train, trainScan, configuration, scale: scale, isScored: !holdsOut)
       guard let testArray = source.test, let testScan else {
         if !holdsOut {
           return (
@@ -81,7 +82,8 @@ public struct PreparedData: Sendable {
           source.train, testFraction: configuration.testFraction, seed: configuration.seed,
           scale: scale, labels: source.trainLabels)
       }
-      try Self.check(testArray, testScan, configuration, scale: scale)
+      try Self.check(
+        testArray, testScan, configuration, scale: scale, isScored: !holdsOut)
       return (
         Examples(source.train, split: .train, scale: scale, labels: source.trainLabels),
         Examples(testArray, split: .test, scale: scale, labels: source.testLabels)
@@ -171,7 +173,8 @@ public struct PreparedData: Sendable {
   }
 
   private static func check(
-    _ array: NumericArray, _ scan: DataScan, _ configuration: TrainingConfiguration, scale: Float
+    _ array: NumericArray, _ scan: DataScan, _ configuration: TrainingConfiguration, scale: Float,
+    isScored: Bool
   ) throws(DataError) {
     if let position = scan.firstNonFinite, configuration.likelihood != .table {
       throw .nonFinite(
@@ -182,7 +185,8 @@ public struct PreparedData: Sendable {
     let values = FoundValues(
       range: scan.minimum...scan.maximum, isIntegral: scan.isIntegral, scale: scale)
     if !need.isMet(by: values) {
-      throw .unsuitable(path: array.path, values: values, needs: need, reason: reason)
+      throw .unsuitable(
+        path: array.path, values: values, needs: need, reason: reason, isScored: isScored)
     }
   }
 
@@ -194,7 +198,8 @@ public struct PreparedData: Sendable {
     case .counts, .classes: 1
     case .bytes: 255
     case .anything, .unitInterval:
-      source.knownScale ?? (source.train.type == .uint8 && scan.maximum > 1 ? 255 : 1)
+      // Shades of grey reach further than 16; small numbers may be counts or classes.
+      source.knownScale ?? (source.train.type == .uint8 && scan.maximum > 16 ? 255 : 1)
     }
   }
 }

@@ -43,7 +43,8 @@ public struct RunFolder: Sendable {
   /// - Throws: `CheckpointError.unwritable`, or ``TrainingError`` if the folder is not free.
   public func create(configuration text: String, isNew: Bool) throws -> RunClaim {
     try DurableFile.makeFolder(checkpoints.path)
-    let claim = try RunClaim(path)
+    // The ranks of a run that has just been killed may live a moment longer.
+    let claim = try RunClaim(path, patience: isNew ? 0 : 10)
     if isNew && holdsRun { throw TrainingError.runExists(path: path) }
     DurableFile.removeTemporaryFiles(in: path)
     DurableFile.removeTemporaryFiles(in: checkpoints.path)
@@ -79,15 +80,19 @@ public final class RunClaim {
   /// Whether the folder is still where it was.
   var isInPlace: Bool { DurableFile.isSame(path, as: descriptor) }
 
-  fileprivate init(_ path: String) throws {
+  fileprivate init(_ path: String, patience: Double) throws {
     self.path = path
     descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if descriptor < 0 {
       throw CheckpointError.unwritable(path: path, reason: String(cString: strerror(errno)))
     }
-    if flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
-      close(descriptor)
-      throw TrainingError.runInUse(path: path)
+    let start = ContinuousClock.now
+    while flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
+      if start.secondsUntilNow >= patience {
+        close(descriptor)
+        throw TrainingError.runInUse(path: path)
+      }
+      usleep(100_000)
     }
   }
 

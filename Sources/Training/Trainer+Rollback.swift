@@ -4,21 +4,27 @@ internal import Collectives
 /// Going back to a checkpoint when a figure is no longer a number.
 extension Trainer {
   private static let mostRollbacks = 10
+  // What comes out the same whatever the rate is the fault of the data.
+  private static let mostTimesAlike = 3
 
   /// Goes back, if the configuration wants it and the run has not done so too often; otherwise the failure
   /// is noted and thrown.
   ///
   /// Collective; every rank has the same failure at the same step.
   func recover(from failure: SharedFailure) throws {
-    let isHopeless = progress.rollbackCount >= Self.mostRollbacks
+    timesAlike = failure.message == trouble?.message ? timesAlike + 1 : 1
+    let isAlike = timesAlike >= Self.mostTimesAlike
+    let isHopeless = isAlike || progress.rollbackCount >= Self.mostRollbacks
     if configuration.onNaN == .rollback && !isHopeless { return try rollBack(failure) }
     record(
       MetricsEvent(failure: progress, message: failure.message, wallSeconds: clock.wallSeconds))
     try finishWriting()
     if configuration.onNaN != .rollback { throw failure }
     throw SharedFailure(
-      message: failure.message
-        + "; the run has gone back \(progress.rollbackCount) times, the most that it may",
+      message: failure.message + "; "
+        + (isAlike
+          ? "a smaller rate has made no difference \(timesAlike - 1) times"
+          : "the run has gone back \(progress.rollbackCount) times, the most that it may"),
       status: failure.status, rank: failure.rank)
   }
 
@@ -35,7 +41,7 @@ extension Trainer {
     let failure = progress.step
     try goBack(before: limit)
     progress.rollbackCount = count
-    trouble = (failure: failure, target: progress.step)
+    trouble = (failure: failure, target: progress.step, message: reason.message)
     record(
       MetricsEvent(
         rollback: progress, message: reason.message, learningRate: learningRate,

@@ -43,7 +43,8 @@ public final class Trainer {
   /// Where each rank runs.
   let hosts: [String]
   /// Where the run failed last, and the step that it then went back to.
-  var trouble: (failure: Int, target: Int)?
+  var trouble: (failure: Int, target: Int, message: String)?
+  var timesAlike = 0  // that the run failed in the same words
   private var timesBefore = StepTimes()  // at the beginning of the epoch
 
   /// Checks that there are data and memory for what the configuration asks for, before anything is
@@ -197,7 +198,11 @@ public final class Trainer {
     }
     RankActivity.note(.ending, step: progress.step)
     if stop == nil || isOver {
-      record(MetricsEvent(end: progress, wallSeconds: clock.wallSeconds))
+      let isEarly = progress.step < totalSteps
+      record(
+        MetricsEvent(
+          end: progress, message: isEarly ? "the test ELBO rose no more" : nil,
+          wallSeconds: clock.wallSeconds))
     }
     try finishWriting()
     if let stop, !isOver {
@@ -345,7 +350,7 @@ public final class Trainer {
     let elbo = try evaluator.elbo(replica)
     if !elbo.isFinite {
       try agreement.failNotFinite("test ELBO", step: progress.step) {
-        try evaluator.locateNonFinite(replica).map { "\($0)" }
+        try evaluator.locateNonFinite(replica)
       }
     }
     clock.exampleCount = elbo.exampleCount

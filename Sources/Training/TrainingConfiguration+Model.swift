@@ -107,17 +107,20 @@ extension TrainingConfiguration {
   }
 
   /// The layers of `--network conv` for images of these extents.
+  ///
+  /// Both convolutions halve the image, unless it is too small for that.
   public static func convolutionalPreset(
     _ image: Extents
   ) -> (encoder: [LayerDescription], decoder: [LayerDescription]) {
-    let window = Window(kernel: 4, stride: 2)
+    let halves = min(image.height, image.width) >= 4
+    let window = halves ? Window(kernel: 4, stride: 2) : Window(kernel: 3, stride: 1)
     func half(_ pixels: Int) -> Int {
       ConvolutionShape.outputExtent(
         pixels, kernel: window.kernel, stride: window.stride, padding: window.padding)
     }
     // An odd number of pixels is halved downwards, and so needs one more on the way back.
     func odd(_ height: Int, _ width: Int) -> PixelPair {
-      PixelPair(height: height % 2, width: width % 2)
+      PixelPair(height: halves ? height % 2 : 0, width: halves ? width % 2 : 0)
     }
     let (height, width) = (half(image.height), half(image.width))
     let quarter = Extents(height: half(height), width: half(width), channels: 64)

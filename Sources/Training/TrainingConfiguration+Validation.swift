@@ -157,7 +157,8 @@ extension TrainingConfiguration {
     try require(
       .klCycles, klCycles >= 0 && klCycles <= Self.largestCount, "from 0 to \(Self.largestCount)")
     try require(
-      .klCycles, klCycles == 0 || klWarmupSteps == 0, "0 with --kl-warmup-steps \(klWarmupSteps)")
+      .klCycles, klCycles == 0 || klWarmupSteps == 0,
+      "0 with --kl-warmup-steps \(klWarmupSteps), since both say how the penalty rises")
     try require(
       .freeBits, freeBits >= 0 && freeBits <= Self.mostNats, "from 0 to 1e9")
     try require(
@@ -168,7 +169,9 @@ extension TrainingConfiguration {
     try require(
       .klCapacity, klCapacity.map { $0 >= 0 && $0 <= Self.mostNats } ?? true,
       "from 0 to 1e9")
-    try require(.klCapacity, klCapacity == nil || freeBits == 0, "left out with --free-bits")
+    try require(
+      .klCapacity, klCapacity == nil || freeBits == 0,
+      "left out with --free-bits, since both say how much divergence is free")
     try require(
       .klCapacitySteps, klCapacitySteps >= 0 && klCapacitySteps <= Self.largestCount,
       "from 0 to \(Self.largestCount)")
@@ -178,13 +181,14 @@ extension TrainingConfiguration {
       beta != 1 || klWarmupSteps > 0 || klCycles > 0 || freeBits > 0 || klCapacity != nil
     try require(
       .bound, bound == .elbo || !changesPenalty,
-      "elbo with --beta, --kl-warmup-steps, --kl-cycles, --free-bits or --kl-capacity")
+      "elbo with --beta, --kl-warmup-steps, --kl-cycles, --free-bits or --kl-capacity, since the"
+        + " importance-weighted bound has no KL divergence to weigh")
     try require(
       .gradientEstimator, gradientEstimator != .doublyReparameterized || bound == .iwae,
-      "standard or stl without --bound iwae")
+      "standard or stl without --bound iwae, whose weights it differentiates")
     try require(
       .gradientEstimator, gradientEstimator == .standard || (freeBits == 0 && klCapacity == nil),
-      "standard with --free-bits or --kl-capacity")
+      "standard with --free-bits or --kl-capacity, which need the closed form of the divergence")
   }
 
   // What fits into 24 bits of a random counter, and what can be multiplied without a thought.

@@ -24,6 +24,8 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   case replicasDiffer(String)
   /// A figure that is no longer a number.
   case notFinite(step: Int, rank: Int?, what: String, place: String? = nil)
+  /// A score that is no number.
+  case scoreNotFinite(what: String, rank: Int?, place: String?)
   /// A folder that already holds a run.
   case runExists(path: String)
   /// A folder in which another process is at work.
@@ -74,8 +76,13 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
     case .notFinite(let step, let rank, let what, let place):
       "The \(what) is not finite at step \(step)"
         + (rank.map { ", first on rank \($0)" } ?? "")
-        + (place.map { ", \($0)" } ?? "")
+        + (place.flatMap { $0.isEmpty ? nil : ", \($0)" } ?? "")
         + "; a smaller --learning-rate or --clip-gradient-norm may help"
+    case .scoreNotFinite(let what, let rank, let place):
+      "The \(what) is not finite"
+        + (rank.map { ", first on rank \($0)" } ?? "")
+        + (place.map { ", \($0)" } ?? "")
+        + "; such values are beyond what the model has learned to score"
     case .runExists(let path):
       "'\(path)' already holds a run; add --resume to go on with it, or name another folder"
     case .runInUse(let path):

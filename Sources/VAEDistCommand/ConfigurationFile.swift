@@ -7,14 +7,14 @@ import Yams
 /// A YAML file of settings by the names of the command line, as flags.
 ///
 /// Flags that follow win over these, since of a flag given twice the last one counts.
-struct ConfigurationFile {
+package struct ConfigurationFile {
   /// `["--latent", "20", …]`.
   let flags: [String]
 
   /// Settings of a file.
   ///
   /// - Throws: `DataError` if it cannot be read, `UsageError` naming line and setting if it is wrong.
-  init(path: String) throws {
+  package init(path: String) throws {
     guard FileManager.default.fileExists(atPath: path) else {
       throw DataError.missing(path: path)
     }

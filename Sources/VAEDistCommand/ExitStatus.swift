@@ -69,7 +69,7 @@ enum ExitStatus: Int32 {
       usage
     case .ranksDisagree: ranksDiffer
     case .replicasDiffer: bug
-    case .notFinite: notFinite
+    case .notFinite, .scoreNotFinite: notFinite
     case .otherData: data
     }
   }

@@ -42,8 +42,9 @@ struct Figure {
     /// What the panel shows: the nats of all curves from the first decade that the paper shows.
     var range: ClosedRange<Double> {
       let shown = curves.flatMap { $0.curve.points }
-      let values = shown.filter { $0.examples >= 1e6 }.map(\.nats)
-      let all = values.isEmpty ? shown.map(\.nats) : values
+      // And where each of ours has come to, however early.
+      let ends = curves.compactMap { $0.curve.points.last?.nats }
+      let all = shown.filter { $0.examples >= 1e6 }.map(\.nats) + ends
       guard let low = all.min(), let high = all.max() else { return 0...1 }
       let margin = max(0.05 * (high - low), 0.5)
       return low - margin...high + margin
@@ -55,8 +56,11 @@ struct Figure {
   // Pixels.
   private static let (width, height) = (300.0, 230.0)
   private static let (left, right, top, bottom) = (56.0, 14.0, 28.0, 40.0)
-  // Powers of ten of examples, as in the paper.
-  private static let decades = 5...8
+  // Powers of ten of examples: as in the paper, and from the first decade that every run has come to.
+  private var decades: ClosedRange<Int> {
+    let ends = panels.flatMap(\.curves).compactMap { $0.curve.points.last?.examples }
+    return min(5, Int(log10(max(ends.min() ?? 1e5, 10)).rounded(.down)) - 1)...8
+  }
 
   /// The drawing.
   var svg: String {
@@ -73,14 +77,18 @@ struct Figure {
         Double(index % columns) * Self.width, Double(index / columns) * Self.height
       )
       lines.append("<g transform=\"translate(\(Self.number(x)) \(Self.number(y)))\">")
-      lines += Self.draw(panel, index)
+      lines += draw(panel, index)
       lines.append("</g>")
     }
     lines += Self.legend(width: width, y: height - 12)
     return (lines + ["</svg>", ""]).joined(separator: "\n")
   }
 
-  private static func draw(_ panel: Panel, _ index: Int) -> [String] {
+  private func draw(_ panel: Panel, _ index: Int) -> [String] {
+    let (width, height) = (Self.width, Self.height)
+    let (left, right, top, bottom) = (Self.left, Self.right, Self.top, Self.bottom)
+    let (line, text, number) = (Self.line, Self.text, Self.number)
+    let decades = decades
     let range = panel.range
     let (innerWidth, innerHeight) = (width - left - right, height - top - bottom)
     let first = Double(decades.lowerBound)
@@ -101,9 +109,9 @@ struct Figure {
         "<text x=\"\(number(position))\" y=\"\(number(top + innerHeight + 15))\""
           + " text-anchor=\"middle\">10<tspan dy=\"-4\" font-size=\"8\">\(decade)</tspan></text>")
     }
-    for tick in ticks(range) {
+    for tick in Self.ticks(range) {
       lines.append(line(left, y(tick), left + innerWidth, y(tick)))
-      lines.append(text(number(tick), left - 5, y(tick) + 4, "end"))
+      lines.append(text(number(tick), left - 5, y(tick) + 4, "end", ""))
     }
     lines.append(
       "<rect x=\"\(number(left))\" y=\"\(number(top))\" width=\"\(number(innerWidth))\""
@@ -121,7 +129,7 @@ struct Figure {
           + " points=\"\(points.joined(separator: " "))\"/>")
     }
     lines.append(
-      text("training examples seen", left + innerWidth / 2, height - 8, "middle"))
+      text("training examples seen", left + innerWidth / 2, height - 8, "middle", ""))
     lines.append(
       "<text transform=\"translate(12 \(number(top + innerHeight / 2))) rotate(-90)\""
         + " text-anchor=\"middle\">lower bound (nats)</text>")

@@ -43,7 +43,15 @@ struct InspectCommand: RankCommand {
   }
 
   private static func text(_ found: RunInspection) -> String {
-    var lines = ["Run \(found.run), \(found.isComplete ? "complete" : "not complete")"]
+    var lines = [
+      "Run \(found.run), \(found.isComplete ? "complete" : "not complete")"
+        + (found.earlyEnd.map { " (\($0))" } ?? "")
+    ]
+    if let event = found.lastRollback, let rate = event.learningRate {
+      lines.append(
+        "  went back \(found.rollbacks == 1 ? "once" : "\(found.rollbacks) times"), last to step"
+          + " \(grouped(event.step)) with a learning rate of \(String(format: "%g", rate))")
+    }
     if let event = found.failure, let message = event.message {
       lines.append("  could not go on after step \(grouped(event.step)): \(message)")
     }

@@ -113,7 +113,8 @@ struct ReproduceCommand: RankCommand {
     ])
     // Before hours are spent on the first run.
     try ranks.onRoot { try checkFolder(root) }
-    let exampleCounts = try ranks.onEveryRank { try trainingExampleCounts() }
+    let (exampleCounts, notes) = try ranks.onEveryRank { try trainingExampleCounts() }
+    if communicator.isRoot { for note in notes { say(note) } }
     let left = experiment.runs.filter { location(of: $0.data) == nil }
     if communicator.isRoot && chosenNames == nil, let first = left.first {
       say(
@@ -162,7 +163,12 @@ struct ReproduceCommand: RankCommand {
     if ranks.communicator.isRoot { say("\n\(run.name): \(expectation(run))") }
     let (finished, stop) = try TrainingSession(ranks: ranks, reporter: reporter).run(
       flags: flags, folder: RunFolder(path: folder), resume: true)
-    if stop != nil { return nil }
+    if stop != nil {
+      if ranks.communicator.isRoot {
+        say("The same command goes on with all of \(experiment.rawValue)")
+      }
+      return nil
+    }
     if experiment == .aevbFigure2 {
       let events = MetricsEvent.all(in: finished.metricsPath)
       return Reproduction.Result(run, scale: scale, curves: events)
@@ -181,9 +187,13 @@ struct ReproduceCommand: RankCommand {
   }
 
   // Data of another shape would give figures, but not those of the paper.
-  private func trainingExampleCounts() throws -> [Experiment.DataName: Int] {
+  private func trainingExampleCounts() throws -> (
+    counts: [Experiment.DataName: Int], notes: [String]
+  ) {
     var counts: [Experiment.DataName: Int] = [:]
-    for data in Set(chosenRuns.map(\.data)) {
+    var notes: [String] = []
+    for data in [Experiment.DataName.mnist, .freyFace]
+    where chosenRuns.contains(where: { $0.data == data }) {
       guard let location = location(of: data) else { continue }
       let source = try DataSource(name: location)
       if source.train.width != data.width {
@@ -196,8 +206,15 @@ struct ReproduceCommand: RankCommand {
       let heldOut = Examples.heldOutCount(
         of: count, fraction: TrainingConfiguration().testFraction)
       counts[data] = source.test == nil ? count - heldOut : count
+      if count != data.exampleCount || (source.test?.exampleCount != data.testExampleCount) {
+        notes.append(
+          "Note: '\(location)' is not \(data.title), of which there are"
+            + " \(grouped(data.exampleCount)) images to learn from"
+            + (data.testExampleCount.map { " and \(grouped($0)) to test" } ?? "")
+            + "; what it gives cannot be held against the paper")
+      }
     }
-    return counts
+    return (counts, notes)
   }
 
   // One folder, one experiment.
@@ -235,7 +252,7 @@ struct ReproduceCommand: RankCommand {
         + " negative log-likelihood is \(published.nats) nats"
         + (Experiment.excess(afterEpochs: epochs).map {
           "; so far it should get to about \(String(format: "%.1f", published.nats + $0))"
-        } ?? "")
+        } ?? "; after so few it is still far above")
     }
     let examples = (Experiment.figureExamples * scale).rounded()
     let text = grouped(Int(examples))

@@ -21,6 +21,8 @@ struct Reproduction: Codable {
     var paperNegativeLogLikelihood: Double?
     var negativeLogLikelihood: Double?
     var standardError: Double?
+    /// Draws per example that it was found by; the paper's were 5,000.
+    var importanceSamples: Int?
     /// Latents whose posterior mean varies.
     var paperActiveUnits: Int?
     var activeUnits: Int?
@@ -41,6 +43,7 @@ struct Reproduction: Codable {
       case paperNegativeLogLikelihood = "paper_negative_log_likelihood"
       case negativeLogLikelihood = "negative_log_likelihood"
       case standardError = "standard_error"
+      case importanceSamples = "importance_samples"
       case paperActiveUnits = "paper_active_units"
       case activeUnits = "active_units"
     }
@@ -74,6 +77,7 @@ struct Reproduction: Codable {
       paperNegativeLogLikelihood = run.published?.nats
       negativeLogLikelihood = report.importanceWeightedBound.map { -$0 }
       standardError = report.importanceWeightedBoundStandardError
+      importanceSamples = report.importanceSamples
       paperActiveUnits = run.published?.activeUnits
       activeUnits = report.activeUnits
     }
@@ -117,12 +121,13 @@ struct Reproduction: Codable {
     }
     var rows: [[String]]
     if results.contains(where: { $0.negativeLogLikelihood != nil }) {
-      rows = [["run", "examples", "NLL: paper", "ours", "error", "active: paper", "ours"]]
+      rows = [["run", "examples", "NLL: paper", "ours", "error", "draws", "active: paper", "ours"]]
       for result in results {
         rows.append([
           result.run, grouped(result.examplesSeen),
           cell(result.paperNegativeLogLikelihood, "%.2f"),
           cell(result.negativeLogLikelihood, "%.2f"), cell(result.standardError, "%.2f"),
+          result.importanceSamples.map { grouped($0) } ?? "-",
           result.paperActiveUnits.map(String.init) ?? "-",
           result.activeUnits.map(String.init) ?? "-",
         ])

@@ -9,8 +9,13 @@ protocol RankCommand: ParsableCommand {
   mutating func run(on ranks: Agreement) throws
 }
 
+/// The program, for whoever starts it.
+package enum Program {
+  /// Does what the command line says, and ends the process.
+  package static func main() -> Never { VAEDist.main() }
+}
+
 /// The program: finds its ranks, lets them agree on the command, runs it, and ends them together.
-@main
 struct VAEDist: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "vae-dist",
@@ -28,7 +33,7 @@ struct VAEDist: ParsableCommand {
       ReproduceCommand.self,
     ])
 
-  static func main() {
+  static func main() -> Never {
     let launcher = Launcher(environment: ProcessInfo.processInfo.environment)
     let communicator: any Communicator
     do {

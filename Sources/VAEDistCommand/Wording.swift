@@ -1,5 +1,7 @@
 import Foundation
+import TensorKernels
 import Training
+import VAEObjective
 
 /// Whether everything so far went to standard output: a full disk under a log must not end a run, but
 /// the exit status tells.
@@ -59,21 +61,26 @@ func collapseWarning(
   activeUnits: Int, latent: Int, klDivergence: Double, advice: String
 ) -> String {
   "Warning: posterior collapse: the \(latent) latents together carry"
-    + " \(String(format: "%.3f", klDivergence)) nats, and \(activeUnits) of them"
+    + " \(String(format: "%.3f", max(klDivergence, 0))) nats, and \(activeUnits) of them"
     + " \(activeUnits == 1 ? "is" : "are") active (their posterior mean varies by more than 0.01);"
     + " \(advice)"
 }
 
-/// The one thing to try against posterior collapse, after a run of so many steps.
+/// The one thing to try against posterior collapse, after a run of so many steps: something that its other
+/// settings allow.
 func collapseAdvice(_ settings: TrainingConfiguration, steps: Int) -> String {
   if settings.beta > 1 { return "a smaller --beta lets the latents tell more" }
   if steps < 100 { return "train for longer" }
-  if settings.klWarmupSteps == 0 && settings.klCycles == 0 {
+  let isPlain = settings.bound == .elbo && settings.klCapacity == nil
+  if isPlain && settings.klWarmupSteps == 0 && settings.klCycles == 0 && settings.freeBits == 0 {
     return "--kl-warmup-steps \(steps / 5) lets the KL divergence in later"
   }
-  return settings.prior == .standard
-    ? "--free-bits 0.1 keeps a part of each latent free of cost"
-    : "a smaller --beta lets the latents tell more"
+  if isPlain && settings.prior == .standard && settings.freeBits == 0
+    && settings.gradientEstimator == .standard
+  {
+    return "--free-bits 0.1 keeps a part of each latent free of cost"
+  }
+  return "a decoder with fewer or smaller layers needs the latents more"
 }
 
 /// `1 rank` or `4 ranks`.

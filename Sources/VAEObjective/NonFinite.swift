@@ -2,7 +2,7 @@ internal import Layers
 public import TensorKernels
 
 /// Where a figure first stopped being a number.
-public struct NonFinite: Sendable, Equatable, CustomStringConvertible {
+public struct NonFinite: Sendable, Equatable {
   /// What holds NaN or an infinity.
   public enum Place: Sendable, Equatable {
     /// A tensor of parameters.
@@ -32,8 +32,11 @@ public struct NonFinite: Sendable, Equatable, CustomStringConvertible {
     hasMoreExamples = examples.count > Self.mostExamples
   }
 
-  /// `in the outputs of encoder.1, for examples 17, 20`.
-  public var description: String {
+  /// `in the outputs of encoder.1, for examples 17, 20`, which people count from 0 in their files.
+  ///
+  /// - Parameter row: The row of the file that an example is.
+  public func text(row: (UInt32) -> UInt32) -> String {
+    let examples = examples.map(row)
     let what =
       switch place {
       case .parameters(let name): "in the parameters \(name)"
@@ -91,19 +94,19 @@ extension CPUReplica {
   ///   - batch: At most as many examples as of one gradient.
   ///   - noise: Where ε comes from.
   ///   - klWeighting: How much each latent's KL divergence counts.
-  /// - Returns: The place and the examples; nil if the gradient of all of them is finite.
+  ///   - largest: The sum of squares beyond which a gradient counts as lost.
+  /// - Returns: The place and the examples; nil if the gradient of all of them is not lost.
   /// - Throws: `KernelError` if oneDNN refuses the shape.
   public func locateNonFiniteGradient(
-    _ batch: ExampleBatch, noise: RandomStream, klWeighting: KLWeighting
+    _ batch: ExampleBatch, noise: RandomStream, klWeighting: KLWeighting, largest: Double
   ) throws(KernelError) -> NonFinite? {
     var place: NonFinite.Place?
     var examples: [UInt32] = []
     func search(_ range: Range<Int>) throws(KernelError) {
       if range.isEmpty || examples.count > NonFinite.mostExamples { return }
       _ = try computeGradient(of: batch.slice(range), noise: noise, klWeighting: klWeighting)
-      let lost = gradients.first { !sumOfSquares($0).isFinite }
-      guard let name = lost.flatMap({ layout.lastNonFinite(in: $0) }) else { return }
-      place = place ?? .gradient(name)
+      guard let lost = gradients.first(where: { !(sumOfSquares($0) <= largest) }) else { return }
+      place = place ?? .gradient(layout.lastOrLargest(in: lost))
       if range.count == 1 { return examples.append(batch.indices[range.lowerBound]) }
       let middle = range.lowerBound + range.count / 2
       try search(range.lowerBound..<middle)

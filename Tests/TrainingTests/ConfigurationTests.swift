@@ -69,7 +69,7 @@ import VAEObjective
       { ($0.encoder, $0.decoder) = ("conv 32", "dense 3") }
     ),
     (
-      "--kl-cycles is 2; it must be 0 with --kl-warmup-steps 5",
+      "--kl-cycles is 2; it must be 0 with --kl-warmup-steps 5, since both say how the penalty rises",
       { ($0.klCycles, $0.klWarmupSteps) = (2, 5) }
     ),
     (
@@ -77,19 +77,19 @@ import VAEObjective
       { ($0.freeBits, $0.freeBitsGroups) = (1, 21) }
     ),
     (
-      "--kl-capacity is 3; it must be left out with --free-bits",
+      "--kl-capacity is 3; it must be left out with --free-bits, since both say how much divergence is free",
       { ($0.freeBits, $0.klCapacity) = (1, 3) }
     ),
     (
-      "--bound is iwae; it must be elbo with --beta, --kl-warmup-steps, --kl-cycles, --free-bits or --kl-capacity",
+      "--bound is iwae; it must be elbo with --beta, --kl-warmup-steps, --kl-cycles, --free-bits or --kl-capacity, since the importance-weighted bound has no KL divergence to weigh",
       { ($0.bound, $0.beta) = (.iwae, 2) }
     ),
     (
-      "--gradient-estimator is dreg; it must be standard or stl without --bound iwae",
+      "--gradient-estimator is dreg; it must be standard or stl without --bound iwae, whose weights it differentiates",
       { $0.gradientEstimator = .doublyReparameterized }
     ),
     (
-      "--gradient-estimator is stl; it must be standard with --free-bits or --kl-capacity",
+      "--gradient-estimator is stl; it must be standard with --free-bits or --kl-capacity, which need the closed form of the divergence",
       { ($0.gradientEstimator, $0.freeBits) = (.stickingTheLanding, 1) }
     ),
     ("--momentum is 0.5; it must be 0 without --optimizer sgd", { $0.momentum = 0.5 }),

@@ -1,0 +1,3 @@
+import VAEDistCommand
+
+Program.main()

@@ -1,0 +1,164 @@
+import Checkpointing
+import DataLoading
+import Foundation
+import TensorKernels
+import TestSupport
+import Training
+import VAEDistCommand
+
+/// A reader, and valid files for it.
+struct Reader: Sendable {
+  let name: String
+  /// How files of the kind are called.
+  let fileExtension: String
+  let files: @Sendable (_ folder: String) throws -> [[UInt8]]
+  /// Reads all there is in a file; throws what the reader throws.
+  let read: @Sendable (_ path: String) throws -> Void
+
+  static let all = [
+    Reader(name: "npy", fileExtension: "npy", files: { _ in npyFiles() }, read: readArray),
+    Reader(name: "idx", fileExtension: "idx3-ubyte", files: { _ in idxFiles() }, read: readArray),
+    Reader(
+      name: "gzip", fileExtension: "npy.gz", files: { folder in try gzipFiles(folder) },
+      read: readArray),
+    Reader(
+      name: "labels", fileExtension: "npy", files: { _ in labelFiles() },
+      read: { path in
+        _ = try DataSource(name: "digits", labels: LabelRequest(train: path, test: nil))
+      }),
+    Reader(
+      name: "safetensors", fileExtension: "safetensors",
+      files: { folder in try safetensorsFiles(folder) },
+      read: { path in
+        let file = try SafetensorsFile(path: path)
+        for entry in file.entries where entry.type == "F32" {
+          _ = try file.floats(named: entry.name, shape: entry.shape)
+        }
+        try file.verify()
+      }),
+    Reader(
+      name: "checkpoint", fileExtension: "metadata",
+      files: { folder in try checkpointFiles(folder) }, read: readCheckpoint),
+    Reader(
+      name: "config", fileExtension: "yaml", files: { _ in configFiles() },
+      read: { path in _ = try ConfigurationFile(path: path) }),
+    Reader(
+      name: "metrics", fileExtension: "jsonl", files: { _ in metricsFiles() },
+      read: { path in _ = MetricsEvent.all(in: path) }),
+  ]
+
+  @Sendable private static func readArray(_ path: String) throws {
+    let array = try NumericArray(path: path)
+    try array.load()
+    let scan = DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
+    _ = scan.digest(of: array)
+    let row = FloatBuffer(count: array.width)
+    for example in [0, array.exampleCount / 2, array.exampleCount - 1] {
+      array.read(example: example, scale: 1, into: row.mutableElements)
+    }
+  }
+
+  private static func npyFiles() -> [[UInt8]] {
+    let values: [[Float]] = (0..<6).map { row in (0..<5).map { Float(row * 5 + $0) } }
+    let plain = npy(values)
+    func header(_ descr: String, _ order: String, _ shape: String, version: UInt8) -> [UInt8] {
+      let text = "{'descr': '\(descr)', 'fortran_order': \(order), 'shape': \(shape), }"
+      let prefix = version == 1 ? 10 : 12
+      let padding = 63 - (text.utf8.count + prefix) % 64
+      let body = Array(text.utf8) + [UInt8](repeating: 32, count: padding) + [10]
+      let length = version == 1 ? Array(bytes(UInt16(body.count))) : Array(bytes(UInt32(body.count)))
+      return [0x93] + Array("NUMPY".utf8) + [version, 0] + length + body
+    }
+    return [
+      plain,
+      header("|u1", "False", "(4, 3, 2)", version: 1) + (0..<24).map { UInt8($0) },
+      header(">f8", "True", "(3, 2)", version: 2) + [UInt8](repeating: 63, count: 48),
+      header("<i2", "False", "(5, 1)", version: 3) + [UInt8](repeating: 1, count: 10),
+    ]
+  }
+
+  private static func idxFiles() -> [[UInt8]] {
+    func file(_ type: UInt8, _ extents: [UInt32], _ count: Int) -> [UInt8] {
+      [0, 0, type, UInt8(extents.count)] + extents.flatMap { bytes($0.byteSwapped) }
+        + (0..<count).map { UInt8($0 % 251) }
+    }
+    return [
+      file(0x08, [6, 4, 4], 96), file(0x0D, [3, 2], 24), file(0x0B, [4, 3], 24),
+    ]
+  }
+
+  private static func gzipFiles(_ folder: String) throws -> [[UInt8]] {
+    try (npyFiles() + idxFiles()).enumerated().map { index, file in
+      let path = "\(folder)/seed-\(index)"
+      try Data(file).write(to: URL(filePath: path))
+      _ = try Launch.run(["gzip", "-f", path], seconds: 10)
+      return try contents("\(path).gz")
+    }
+  }
+
+  private static func labelFiles() -> [[UInt8]] {
+    [
+      npy((0..<1797).map { [Float($0 % 10)] }),
+      [0, 0, 8, 1, 0, 0, 7, 5] + (0..<1797).map { UInt8($0 % 10) },
+    ]
+  }
+
+  private static func safetensorsFiles(_ folder: String) throws -> [[UInt8]] {
+    let path = "\(folder)/seed.safetensors"
+    try SafetensorsFile.write(
+      [
+        TensorSource(name: "a.weight", shape: [2, 3]) { [1, 2, 3, 4, 5, 6] },
+        TensorSource(name: "b", shape: [4]) { [7, 8, 9, 10] },
+        TensorSource(name: "empty", shape: [0, 3]) { [] },
+      ], metadata: ["format": "pt", "step": "3"], to: path)
+    return [try contents(path)]
+  }
+
+  private static func checkpointFiles(_ folder: String) throws -> [[UInt8]] {
+    let outcome = try Launch.alone(
+      "vae-dist",
+      [
+        "train", "--run", "\(folder)/run", "--steps", "2", "--hidden", "2", "--latent", "1",
+        "--global-batch-size", "1000", "--threads", "1",
+      ])
+    precondition(outcome.status == 0, outcome.errors)
+    let file = try SafetensorsFile(
+      path: RunFolder(path: "\(folder)/run").checkpoints.path(step: 2))
+    return [
+      Array(
+        file.metadata.filter { $0.key != SafetensorsFile.digestKey }
+          .map { "\($0.key)\t\($0.value)" }.sorted().joined(separator: "\n").utf8)
+    ]
+  }
+
+  // A checkpoint with these lines as its metadata, and with the right digest, so that it is looked into.
+  @Sendable private static func readCheckpoint(_ path: String) throws {
+    let lines = String(decoding: try contents(path), as: UTF8.self).split(separator: "\n").map {
+      $0.split(separator: "\t", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    }
+    let metadata = Dictionary(lines.map { ($0[0], $0.count > 1 ? $0[1] : "") }) { $1 }
+    let file = "\(path).safetensors"
+    try SafetensorsFile.write(
+      [TensorSource(name: "encoder.0.weight", shape: [2]) { [1, 2] }],
+      metadata: metadata.filter { $0.key != SafetensorsFile.digestKey }, to: file)
+    _ = try SavedModel(path: file)
+  }
+
+  private static func configFiles() -> [[UInt8]] {
+    [
+      "latent: 20\nhidden: [500, 20]\nlikelihood: gaussian\nlearning-rate: 1.0e-3\n",
+      "# a comment\nencoder:\n  - conv 8 kernel 4 stride 2\n  - dense 30\ndecoder:\n  - dense 30\n",
+      "deterministic: true\ndata: 'a: b.npy'\nscale: ~\nseed: 18446744073709551615\n",
+    ].map { Array($0.utf8) }
+  }
+
+  private static func metricsFiles() -> [[UInt8]] {
+    let line =
+      "{\"elbo\":-29.1,\"epoch\":1,\"event\":\"train\",\"examples_seen\":1617,\"kl_divergence\":3.1,\"split\":\"train\",\"step\":17,\"wall_seconds\":0.5}\n"
+    return [Array((line + line).utf8)]
+  }
+
+  private static func bytes<Value>(_ value: Value) -> [UInt8] {
+    withUnsafeBytes(of: value) { Array($0) }
+  }
+}

@@ -1,0 +1,78 @@
+// Feeds changed files to a reader: `fuzz-readers READER COUNT SEED FOLDER [CORPUS]`, or `fuzz-readers --files
+// PATH …` for given ones. Whatever the bytes, a reader returns or throws, within 2 GB and 10 seconds; anything
+// else ends this process, and the file is in the folder. Of each kind of refusal the first small file goes into
+// the corpus.
+
+import Foundation
+import TestSupport
+
+/// No input is worth more memory.
+func limitMemory() {
+  // Address space, threads' stacks and libraries included.
+  var limit = rlimit(rlim_cur: 2 << 30, rlim_max: 2 << 30)
+  setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit)
+}
+
+let arguments = CommandLine.arguments.dropFirst()
+if arguments.first == "--files" {
+  limitMemory()
+  for path in arguments.dropFirst() {
+    // The folder that a file lies in says whose it is.
+    let name = URL(filePath: path).deletingLastPathComponent().lastPathComponent
+    guard let reader = Reader.all.first(where: { $0.name == name }) else {
+      fatalError("No reader is named '\(name)'")
+    }
+    alarm(10)
+    do {
+      try reader.read(path)
+      print("\(path): read")
+    } catch {
+      print("\(path): \(error)")
+    }
+  }
+  exit(0)
+}
+guard (4...5).contains(arguments.count), let reader = Reader.all.first(where: { $0.name == arguments[1] }),
+  let count = Int(arguments[2]), let seed = UInt64(arguments[3])
+else {
+  print(
+    "usage: fuzz-readers READER COUNT SEED FOLDER [CORPUS]; readers: "
+      + Reader.all.map(\.name).joined(separator: " "))
+  exit(64)
+}
+let folder = arguments[4]
+let corpus = arguments.count == 5 ? arguments[5] : nil
+let files = try reader.files(folder)
+for file in files {
+  let path = "\(folder)/valid.\(reader.fileExtension)"
+  try Data(file).write(to: URL(filePath: path))
+  do { try reader.read(path) } catch { fatalError("A valid file was refused: \(error)") }
+}
+limitMemory()
+var mutator = Mutator(seed: seed)
+var readCount = 0
+var kinds: Set<String> = []
+let path = "\(folder)/input.\(reader.fileExtension)"
+for _ in 0..<count {
+  let bytes = mutator.mutate(files)
+  // In place: creating a file takes longer than reading it.
+  let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+  _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+  close(descriptor)
+  alarm(10)
+  do {
+    try reader.read(path)
+    readCount += 1
+  } catch {
+    let sentence = "\(error)"
+    if sentence.isEmpty { fatalError("An error without a word") }
+    // Without what is quoted, the first words are the kind of refusal.
+    let words = sentence.replacing(/'[^']*'/, with: "").split { !$0.isASCII || !$0.isLetter }
+    if kinds.insert(words.prefix(4).joined(separator: " ")).inserted, let corpus, bytes.count <= 4096 {
+      let name = "\(corpus)/\(kinds.count).\(reader.fileExtension)"
+      try Data(bytes).write(to: URL(filePath: name))
+    }
+  }
+}
+alarm(0)
+print("\(reader.name): \(count) files, \(readCount) of them read, the others refused for \(kinds.count) reasons")
