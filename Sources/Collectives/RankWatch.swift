@@ -107,6 +107,7 @@ public final class RankWatch {
       var before = Self.now
       latestChange = before
       for index in peers.indices { peers[index].heardAt = before }
+      tell(isLeaving: false)
       while !isOver.load(ordering: .acquiring) {
         usleep(UInt32(Self.interval * 1e6))
         let now = Self.now
@@ -173,7 +174,7 @@ public final class RankWatch {
         let isHere = peer.isBeside(peers[rank])
         if other != rank && isHere && peer.isGone {
           suspects.append((other, "its process \(peer.process) is gone"))
-        } else if peer.isKnown && now - peer.heardAt > limit {
+        } else if (peer.isKnown || isHere) && now - peer.heardAt > limit {
           let isStopped = isHere && peer.state == "T"
           suspects.append(
             (
@@ -187,8 +188,18 @@ public final class RankWatch {
         }
       }
       let isDead = suspects.contains { $0.reason.hasSuffix("is gone") }
-      if suspects.isEmpty, peers.allSatisfy({ $0.isKnown && $0.idle(now) > limit }) {
-        suspects = [(0, "all ranks have been waiting for each other for \(Self.short(limit)) s")]
+      // Datagrams may not come through, and somebody may have been stopped before its first.
+      let heard = peers.filter { $0.isKnown && !$0.hasLeft }
+      if suspects.isEmpty && heard.allSatisfy({ $0.activity.isWaiting && $0.idle(now) > limit }) {
+        let silent = peers.firstIndex { !$0.isKnown }
+        suspects = [
+          (
+            silent ?? 0,
+            silent == nil
+              ? "all ranks have been waiting for each other for \(Self.short(limit)) s"
+              : "all others have been waiting for \(Self.short(limit)) s, and nothing was ever heard of it"
+          )
+        ]
       }
       // A rank that ends in its own way says so, but a little later than its process may be gone.
       if suspects.isEmpty { suspectsSince = nil }
