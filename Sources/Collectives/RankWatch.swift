@@ -167,6 +167,8 @@ public final class RankWatch {
     // MARK: The verdict
 
     private func judge(_ now: Double) {
+      // Once the root has said what there is to say, or has come to its end, the deputy has nothing to add.
+      if rank != 0 && peers[0].hasLeft { return }
       // What has once taken long may do so again.
       let limit = max(timeout, 5 * (peers.map(\.slowest).max() ?? 0))
       var suspects: [(rank: Int, reason: String)] = []

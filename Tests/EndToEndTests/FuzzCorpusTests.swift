@@ -12,10 +12,13 @@ import Testing
     let outcome = try Launch.alone(
       "fuzz-readers", ["--files"] + files.map { corpus.appending(path: $0).path })
     #expect(outcome.status == 0, "\(outcome.errors)")
-    #expect(outcome.output.split(separator: "\n").count { $0.hasPrefix(corpus.path) } == files.count)
+    #expect(
+      outcome.output.split(separator: "\n").count { $0.hasPrefix(corpus.path) } == files.count)
   }
 
-  @Test(arguments: ["npy", "idx", "gzip", "labels", "safetensors", "checkpoint", "config", "metrics"])
+  @Test(arguments: [
+    "npy", "idx", "gzip", "labels", "safetensors", "checkpoint", "config", "metrics",
+  ])
   func newFilesAreReadOrRefused(_ reader: String) throws {
     let folder = try TemporaryFolder()
     let outcome = try Launch.alone("fuzz-readers", [reader, "500", "3", folder.path])

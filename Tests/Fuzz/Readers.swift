@@ -66,7 +66,8 @@ struct Reader: Sendable {
       let prefix = version == 1 ? 10 : 12
       let padding = 63 - (text.utf8.count + prefix) % 64
       let body = Array(text.utf8) + [UInt8](repeating: 32, count: padding) + [10]
-      let length = version == 1 ? Array(bytes(UInt16(body.count))) : Array(bytes(UInt32(body.count)))
+      let length =
+        version == 1 ? Array(bytes(UInt16(body.count))) : Array(bytes(UInt32(body.count)))
       return [0x93] + Array("NUMPY".utf8) + [version, 0] + length + body
     }
     return [

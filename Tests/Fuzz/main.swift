@@ -32,7 +32,8 @@ if arguments.first == "--files" {
   }
   exit(0)
 }
-guard (4...5).contains(arguments.count), let reader = Reader.all.first(where: { $0.name == arguments[1] }),
+guard (4...5).contains(arguments.count),
+  let reader = Reader.all.first(where: { $0.name == arguments[1] }),
   let count = Int(arguments[2]), let seed = UInt64(arguments[3])
 else {
   print(
@@ -68,11 +69,15 @@ for _ in 0..<count {
     if sentence.isEmpty { fatalError("An error without a word") }
     // Without what is quoted, the first words are the kind of refusal.
     let words = sentence.replacing(/'[^']*'/, with: "").split { !$0.isASCII || !$0.isLetter }
-    if kinds.insert(words.prefix(4).joined(separator: " ")).inserted, let corpus, bytes.count <= 4096 {
+    if kinds.insert(words.prefix(4).joined(separator: " ")).inserted, let corpus,
+      bytes.count <= 4096
+    {
       let name = "\(corpus)/\(kinds.count).\(reader.fileExtension)"
       try Data(bytes).write(to: URL(filePath: name))
     }
   }
 }
 alarm(0)
-print("\(reader.name): \(count) files, \(readCount) of them read, the others refused for \(kinds.count) reasons")
+print(
+  "\(reader.name): \(count) files, \(readCount) of them read, the others refused for \(kinds.count) reasons"
+)

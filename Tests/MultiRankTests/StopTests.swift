@@ -64,6 +64,25 @@ import Training
     )
   }
 
+  @Test func signalsDoNotDisturbProducts() throws {
+    // oneDNN keeps numbers below the stack pointer, where a handler on the same stack writes over them; a
+    // quarter of the runs ended with a crash before handlers had a thread of their own.
+    let folder = try TemporaryFolder()
+    let rows = (0..<500).map { row in (0..<560).map { Float(($0 + row) % 7) / 7 } }
+    let data = try folder.write(npy(rows), to: "x.npy")
+    for number in 0..<10 {
+      let run = folder.path("run-\(number)")
+      let outcome = try Self.signal(
+        number % 2 == 0 ? "TERM" : "USR1",
+        [
+          Launch.product("vae-dist"), "train", "--data", data, "--likelihood", "gaussian",
+          "--threads",
+          "\(1 + number % 2)", "--epochs", "1000000", "--checkpoint-every", "1000", "--run", run,
+        ], once: "\(run)/metrics.jsonl", in: folder)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+    }
+  }
+
   @Test func ranksEndTogether() throws {
     let folder = try TemporaryFolder()
     let run = folder.path("run")
