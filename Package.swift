@@ -96,6 +96,7 @@ let package = Package(
     // Apart, so that other programs can use the commands.
     .executableTarget(
       name: "vae-dist", dependencies: ["VAEDistCommand"], path: "Sources/Program",
+      exclude: ["README.md"],
       swiftSettings: swiftSettings, linkerSettings: [namesOfFunctions]),
 
     // MARK: Tests
@@ -108,7 +109,8 @@ let package = Package(
     .executableTarget(
       name: "fuzz-readers",
       dependencies: [
-        "VAEDistCommand", "DataLoading", "Checkpointing", "Training", "TensorKernels", "TestSupport",
+        "VAEDistCommand", "DataLoading", "Checkpointing", "Training", "TensorKernels",
+        "TestSupport",
       ], path: "Tests/Fuzz", exclude: ["Corpus", "run"]),
     .target(
       name: "VectorMathProbe", path: "Tests/VectorMathProbe",
