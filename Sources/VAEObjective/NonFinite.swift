@@ -32,9 +32,10 @@ public struct NonFinite: Sendable, Equatable {
     hasMoreExamples = examples.count > Self.mostExamples
   }
 
-  /// `in the outputs of encoder.1, for examples 17, 20`, which people count from 0 in their files.
+  /// Where it was, for people.
   ///
   /// - Parameter row: The row of the file that an example is.
+  /// - Returns: `in the outputs of encoder.1, for examples 17, 20`, counted from 0.
   public func text(row: (UInt32) -> UInt32) -> String {
     let examples = examples.map(row)
     let what =
