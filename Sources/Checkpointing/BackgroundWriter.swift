@@ -18,9 +18,11 @@ public final class BackgroundWriter {
 
   /// Starts the thread.
   ///
-  /// - Parameter retrySeconds: How long after a failure the next attempt is made.
-  public init(retrySeconds: Double) {
-    shared = Shared(retrySeconds: retrySeconds)
+  /// - Parameters:
+  ///   - retrySeconds: How long after a failure the next attempt is made.
+  ///   - whileWaiting: Called about twice a second while somebody waits for a disk.
+  public init(retrySeconds: Double, whileWaiting: @escaping @Sendable () -> Void = {}) {
+    shared = Shared(retrySeconds: retrySeconds, whileWaiting: whileWaiting)
     let shared = shared
     Thread.detachNewThread { shared.serve() }
   }
@@ -53,19 +55,22 @@ public final class BackgroundWriter {
     if let failure = shared.finish(within: seconds) { throw failure }
   }
 
-  // Everything is guarded by the condition's lock, which is held while something is written.
+  // Everything is guarded by the condition's lock.
   private final class Shared: @unchecked Sendable {
     private let condition = NSCondition()
     private let retrySeconds: Double
+    private let whileWaiting: @Sendable () -> Void
     private var work: (@Sendable () throws(CheckpointError) -> Void)?
+    private var isWriting = false
     private var failure: CheckpointError?  // of the latest attempt
-    private let news = Mutex<[News]>([])  // not guarded by it: asking never waits
+    private let news = Mutex<[News]>([])
     private var reasonsToTry = 0  // how often somebody has ended a pause between attempts
     private var isInHurry = false
     private var isOver = false
 
-    init(retrySeconds: Double) {
+    init(retrySeconds: Double, whileWaiting: @escaping @Sendable () -> Void) {
       self.retrySeconds = retrySeconds
+      self.whileWaiting = whileWaiting
     }
 
     func serve() {
@@ -74,23 +79,42 @@ public final class BackgroundWriter {
       while true {
         while work == nil && !isOver { condition.wait() }
         guard let work else { return }
-        do throws(CheckpointError) {
-          try work()
-          if failure != nil { news.withLock { $0.append(.recovered) } }
-          failure = nil
-          self.work = nil
-        } catch {
+        let error = attempt(work)
+        if let error {
           // Once for each reason, however many files it keeps from being written.
           if failure?.reason != error.reason { news.withLock { $0.append(.failed(error)) } }
-          failure = error
           if isOver { return }
-          let next = Date(timeIntervalSinceNow: isInHurry ? 0.2 : retrySeconds)
-          let before = reasonsToTry
-          condition.broadcast()
-          while !isOver && reasonsToTry == before && condition.wait(until: next) {}
+        } else {
+          if failure != nil { news.withLock { $0.append(.recovered) } }
+          self.work = nil
         }
+        failure = error
+        let before = reasonsToTry
         condition.broadcast()
+        if error == nil { continue }
+        let next = Date(timeIntervalSinceNow: isInHurry ? 0.2 : retrySeconds)
+        while !isOver && reasonsToTry == before && condition.wait(until: next) {}
       }
+    }
+
+    // With the lock open, so that others can wait in their own way.
+    private func attempt(
+      _ work: @Sendable () throws(CheckpointError) -> Void
+    ) -> CheckpointError? {
+      isWriting = true
+      condition.unlock()
+      defer {
+        condition.lock()
+        isWriting = false
+      }
+      do throws(CheckpointError) { try work() } catch { return error }
+      return nil
+    }
+
+    // Disks may take their time.
+    private func waitAWhile() {
+      _ = condition.wait(until: Date(timeIntervalSinceNow: 0.5))
+      whileWaiting()
     }
 
     func submit(
@@ -98,7 +122,7 @@ public final class BackgroundWriter {
     ) {
       condition.lock()
       defer { condition.unlock() }
-      while self.work != nil && failure == nil { condition.wait() }
+      while isWriting || (self.work != nil && failure == nil) { waitAWhile() }
       prepare()
       self.work = work
       reasonsToTry += 1
@@ -120,7 +144,7 @@ public final class BackgroundWriter {
       defer { isInHurry = false }
       reasonsToTry += 1
       condition.broadcast()
-      while work != nil && condition.wait(until: end) {}
+      while work != nil && (isWriting || Date() < end) { waitAWhile() }
       guard work != nil, let failure else { return nil }
       work = nil
       self.failure = nil

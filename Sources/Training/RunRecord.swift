@@ -1,4 +1,5 @@
 internal import Checkpointing
+internal import Collectives
 
 /// What the root keeps of a run on disk: settings, figures, checkpoints.
 ///
@@ -9,7 +10,8 @@ final class RunRecord {
 
   private let folder: RunFolder
   private let metrics: MetricsLog
-  private let writer = BackgroundWriter(retrySeconds: RunRecord.retrySeconds)
+  private let writer = BackgroundWriter(
+    retrySeconds: RunRecord.retrySeconds, whileWaiting: { RankActivity.tick() })
   private let place: Place
 
   // The folder as this process holds it. Sound to send: the writer's thread alone touches it after the
