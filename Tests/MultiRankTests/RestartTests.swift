@@ -67,6 +67,26 @@ import Training
         == contents(folder.path("whole/checkpoints/latest")))
   }
 
+  @Test func fewerCoresAreFewerRanks() throws {
+    let folder = try TemporaryFolder()
+    // What asks for the cores is told 2, and 1 once there is a checkpoint.
+    let bin = folder.path("bin")
+    try FileManager.default.createDirectory(atPath: bin, withIntermediateDirectories: true)
+    for (name, text) in [
+      ("nproc", "[ -e r/checkpoints/latest ] && echo 1 || echo 2"), ("lscpu", ":"),
+    ] {
+      let path = try folder.write(Array("#!/bin/sh\n\(text)\n".utf8), to: "bin/\(name)")
+      try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
+    }
+    let outcome = try Self.hurt(
+      rank: 1, with: "KILL",
+      ["env", "PATH=\(bin):\(ProcessInfo.processInfo.environment["PATH"] ?? "")", Self.launcher]
+        + ["-np", "2", "--max-restarts", "1"] + Self.flags, in: folder)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(outcome.errors.contains("Starting again (1 of 1) with 1 rank, after status 137"))
+    #expect(outcome.output.contains("\n1 rank of 1 thread, "), "\(outcome.output)")
+  }
+
   @Test func whatCannotBeStartedAgainIsRefused() throws {
     for (arguments, sentence) in [
       (["--max-restarts", "x", "train"], "--max-restarts is 'x'"),
