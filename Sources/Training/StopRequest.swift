@@ -23,7 +23,7 @@ public enum StopReason: Sendable, Equatable {
 ///
 /// Handlers run on a thread of their own: oneDNN's products keep numbers below the stack pointer, where a
 /// handler on the same stack would write over them.
-final class StopRequest {
+public final class StopRequest {
   private static let signals = [SIGTERM, SIGINT, SIGUSR1]
   private let end: ContinuousClock.Instant?
   private let listener = Listener()
@@ -32,7 +32,7 @@ final class StopRequest {
   /// Listens from now on.
   ///
   /// - Parameter end: When training is to stop by itself; nil for never.
-  init(end: ContinuousClock.Instant?) {
+  public init(end: ContinuousClock.Instant?) {
     self.end = end
     signalNumber.store(0, ordering: .relaxed)
     var action = sigaction()

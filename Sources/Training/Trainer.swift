@@ -84,12 +84,12 @@ public final class Trainer {
   ///   - folder: Where results go.
   ///   - agreement: The ranks.
   ///   - observer: Who tells people; nil on all ranks but the root.
-  ///   - end: When the run is to stop by itself, with a checkpoint; nil for never.
+  ///   - stopRequest: Who may ask the run to stop with a checkpoint; nil for nobody.
   /// - Throws: ``SharedFailure`` if ranks cannot reduce gradients as the configuration asks.
   public init(
     _ configuration: TrainingConfiguration, data: PreparedData, threadCount: Int,
     folder: RunFolder, agreement: Agreement, observer: (any TrainingObserver)?,
-    end: ContinuousClock.Instant? = nil
+    stopRequest: StopRequest? = nil
   ) throws {
     self.configuration = configuration
     self.data = data
@@ -116,14 +116,13 @@ public final class Trainer {
       data.test, configuration: configuration, communicator: agreement.communicator,
       team: stepper.team)
     threads = threadCount
-    self.end = end
+    stepper.stopRequest = stopRequest
     hosts = try agreement.communicator.allGather(Processors.hostName()).map {
       String(decoding: $0, as: UTF8.self)
     }
   }
 
   private let threads: Int
-  private let end: ContinuousClock.Instant?
   private var stop: StopReason?
 
   /// Trains to the end of the run.
@@ -185,8 +184,6 @@ public final class Trainer {
     RankActivity.note(.starting, step: progress.step)
     let watch = try watchRanks()
     defer { withExtendedLifetime(watch) {} }
-    stepper.stopRequest = StopRequest(end: end)
-    defer { stepper.stopRequest = nil }
     while !isOver && stop == nil {
       do {
         try trainEpoch()

@@ -28,6 +28,8 @@ struct TrainingSession {
     folder: RunFolder, stop: StopReason?
   ) {
     let communicator = ranks.communicator
+    // From now on: what comes while data are loaded ends the run after its first step.
+    let stopRequest = StopRequest(end: end)
     let isResuming = try named.map { try begin($0, resume: resume) } ?? false
     let saved =
       try isResuming ? named.flatMap { try Self.newestCheckpoint($0, ranks, reporter) } : nil
@@ -66,7 +68,7 @@ struct TrainingSession {
     let folder = try named ?? Self.makeFolder(for: configuration, ranks)
     let trainer = try Trainer(
       configuration, data: data, threadCount: threadCount, folder: folder, agreement: ranks,
-      observer: reporter, end: end)
+      observer: reporter, stopRequest: stopRequest)
     let stop = try trainer.run(
       isResuming: isResuming, from: saved,
       configurationText: try ConfigurationFile.text(configuration))
