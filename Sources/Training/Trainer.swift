@@ -34,8 +34,8 @@ public final class Trainer {
   public internal(set) var progress = TrainingProgress()
   /// The root's.
   var keeper: RunRecord?
-  private var checkpointSeconds = 0.0  // that training was held up
-  private var snapshot: ModelSnapshot?  // the root's, from the first checkpoint on
+  var checkpointSeconds = 0.0  // that training was held up
+  var snapshot: ModelSnapshot?  // the root's, from the first checkpoint on
   var clock = RunClock()
   var elboIsImproved = false
   /// Replicas that had differed, until they have been computed again.
@@ -362,64 +362,5 @@ public final class Trainer {
       MetricsEvent(
         test: elbo, progress, examplesPerSecond: clock.examplesPerSecond,
         wallSeconds: clock.wallSeconds))
-  }
-
-  private func checkpoint() throws {
-    let start = ContinuousClock.now
-    RankActivity.note(.writing, step: progress.step)
-    // What cannot be gone on with must not take the place of what can. With a sharded optimizer each rank
-    // knows of its own part.
-    var lost = [stepper.optimizer.hasLostNumbers ? 1.0 : 0.0]
-    try lost.withUnsafeMutableBufferPointer { try communicator.allReduce($0, .sum) }
-    if lost[0] > 0 { try stepper.failLostUpdate() }
-    if !sumOfSquares(replica.parameters).isFinite {
-      try agreement.fail(
-        TrainingError.notFinite(step: progress.step, rank: nil, what: "size of the parameters"))
-    }
-    try compareReplicas()
-    record(MetricsEvent(checkpoint: progress, wallSeconds: clock.wallSeconds))
-    // Where ranks share memory nobody may go on before the root has its copy.
-    try agreement.onRoot {
-      let snapshot = self.snapshot ?? ModelSnapshot(replica, stepper.optimizer)
-      self.snapshot = snapshot
-      keeper?.checkpoint(
-        snapshot, step: progress.step,
-        metadata: SavedModel.metadata(
-          configuration, progress, inputs: data.train.width, dataDigest: data.digest),
-        isBest: elboIsImproved, keep: configuration.keep)
-    }
-    elboIsImproved = false
-    checkpointSeconds += start.secondsUntilNow
-  }
-
-  /// Returns when all that was to be written is.
-  ///
-  /// Collective.
-  ///
-  /// - Throws: ``SharedFailure`` if it cannot be.
-  func finishWriting() throws {
-    try agreement.onRoot { try keeper?.finish(within: Self.patienceWithDisks) }
-    tellNews()
-  }
-
-  // A disk that is full when the run ends is given as long to become free again, seconds.
-  private static let patienceWithDisks = 20.0
-
-  private func tellNews() {
-    for news in keeper?.takeNews() ?? [] { observer?.didWrite(news) }
-  }
-
-  // Replicas are bit-identical by construction; this notices where construction, or a machine, fails.
-  private func compareReplicas() throws {
-    let (digest, difference) = try ReplicaDifference.find(
-      replica, step: progress.step, communicator)
-    if let difference { throw difference }
-    noteRecomputation(digest)
-  }
-
-  func record(_ event: MetricsEvent) {
-    keeper?.append(event)
-    observer?.didRecord(event)
-    tellNews()
   }
 }

@@ -8,13 +8,13 @@ public import VAEObjective
 // Every setting is optional here: what is not given comes from the configuration file, the run that
 // goes on, or the defaults of TrainingConfiguration, which the help texts quote.
 
-private let defaults = TrainingConfiguration()
+let defaults = TrainingConfiguration()
 
-private func help(_ text: String, _ value: Any?) -> ArgumentHelp {
+func help(_ text: String, _ value: Any?) -> ArgumentHelp {
   ArgumentHelp(stringLiteral: value.map { "\(text) (default: \($0))" } ?? text)
 }
 
-private func help<Choice: RawRepresentable>(
+func help<Choice: RawRepresentable>(
   _ text: String, _ value: Choice
 ) -> ArgumentHelp where Choice.RawValue == String {
   help(text, value.rawValue)
@@ -332,62 +332,4 @@ struct MachineOptions: ParsableArguments {
     parsing: .unconditional,
     help: "Bytes of gradient that leave together when overlapped. (default: measured at the start)")
   var bucketBytes: Int?
-}
-
-struct RunOptions: ParsableArguments {
-  @Option(help: "The folder for results. (default: runs/<data>-<number>)")
-  var run: String?
-
-  @Flag(help: "Go on with the run in the folder; start one if there is none.")
-  var resume = false
-
-  @Option(
-    help:
-      "Time after which training ends with a checkpoint: 3h50m, 90m. SIGTERM, SIGINT and SIGUSR1 do the same. (default: none)"
-  )
-  var walltime: String?
-
-  @Option(help: "A YAML file of the same names; flags win.")
-  var config: String?
-
-  @Option(parsing: .unconditional, help: help("Epochs between evaluations", defaults.evaluateEvery))
-  var evaluateEvery: Int?
-
-  @Option(
-    help: help(
-      "When a bound or a parameter is no longer a number: stop, or rollback to the newest checkpoint with half the learning rate",
-      defaults.onNaN))
-  var onNan: NotFiniteAction?
-
-  @Option(
-    parsing: .unconditional,
-    help: "Evaluations without a higher test ELBO after which the run ends. (default: never)")
-  var patience: Int?
-
-  @Option(
-    parsing: .unconditional,
-    help: help("Epochs between checkpoints", defaults.checkpointEvery))
-  var checkpointEvery: Int?
-
-  @Option(parsing: .unconditional, help: "Steps between checkpoints, besides.")
-  var checkpointEverySteps: Int?
-
-  @Option(
-    parsing: .unconditional,
-    help: help("How many of the newest checkpoints stay", defaults.keep))
-  var keep: Int?
-
-  @Option(
-    parsing: .unconditional,
-    help: help(
-      "Steps between comparisons of all ranks' parameters, besides those at checkpoints",
-      defaults.compareReplicasEvery))
-  var compareReplicasEvery: Int?
-
-  @Option(
-    parsing: .unconditional,
-    help: help(
-      "Seconds without progress after which ranks are given up, with what each was doing; 0 for never",
-      defaults.hangTimeout))
-  var hangTimeout: Int?
 }
