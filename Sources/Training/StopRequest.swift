@@ -26,14 +26,18 @@ public enum StopReason: Sendable, Equatable {
 public final class StopRequest {
   private static let signals = [SIGTERM, SIGINT, SIGUSR1]
   private let end: ContinuousClock.Instant?
+  private let isLast: Bool
   private let listener = Listener()
   private var maskBefore = sigset_t()
 
   /// Listens from now on.
   ///
-  /// - Parameter end: When training is to stop by itself; nil for never.
-  public init(end: ContinuousClock.Instant?) {
+  /// - Parameters:
+  ///   - end: When training is to stop by itself; nil for never.
+  ///   - isLast: Whether the process ends with the run: what comes later is no reason to fail.
+  public init(end: ContinuousClock.Instant?, isLast: Bool) {
     self.end = end
+    self.isLast = isLast
     signalNumber.store(0, ordering: .relaxed)
     var action = sigaction()
     action.__sigaction_handler.sa_handler = { number in
@@ -49,7 +53,7 @@ public final class StopRequest {
 
   deinit {
     listener.isOver.store(true, ordering: .relaxed)
-    for number in Self.signals { signal(number, SIG_DFL) }
+    for number in Self.signals { signal(number, isLast ? SIG_IGN : SIG_DFL) }
     pthread_sigmask(SIG_SETMASK, &maskBefore, nil)
   }
 

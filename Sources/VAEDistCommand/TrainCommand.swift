@@ -36,7 +36,8 @@ struct TrainCommand: RankCommand {
     ])
     let time = options.run.walltime.flatMap { Duration(walltime: $0) }
     let session = TrainingSession(
-      ranks: ranks, reporter: reporter, end: time.map { start.advanced(by: $0) })
+      ranks: ranks, reporter: reporter, end: time.map { start.advanced(by: $0) },
+      isLast: true)
     _ = try session.run(
       flags: given, folder: options.run.run.map { RunFolder(path: $0) }, resume: options.run.resume)
   }

@@ -11,6 +11,8 @@ struct TrainingSession {
   let reporter: TerminalReporter?
   /// When training is to stop by itself; nil for never.
   var end: ContinuousClock.Instant?
+  /// Whether the process ends with it.
+  var isLast = false
 
   /// Trains.
   ///
@@ -29,7 +31,7 @@ struct TrainingSession {
   ) {
     let communicator = ranks.communicator
     // From now on: what comes while data are loaded ends the run after its first step.
-    let stopRequest = StopRequest(end: end)
+    let stopRequest = StopRequest(end: end, isLast: isLast)
     let isResuming = try named.map { try begin($0, resume: resume) } ?? false
     let saved =
       try isResuming ? named.flatMap { try Self.newestCheckpoint($0, ranks, reporter) } : nil
