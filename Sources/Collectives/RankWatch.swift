@@ -61,6 +61,7 @@ public final class RankWatch {
     private let isOver = Atomic<Bool>(false)
     private var latest = RankActivity.now
     private var latestChange = 0.0
+    private var workBefore = 0.0  // processor seconds at that time
     private var slowest = 0.0
     private var hasShownStack = false
     var canTakeStack = false
@@ -135,9 +136,19 @@ public final class RankWatch {
       if activity.ticks != latest.ticks {
         if !latest.isWaiting { slowest = max(slowest, now - latestChange) }
         latestChange = now
+        workBefore = Self.processorSeconds
       }
       latest = activity
     }
+
+    // A large step may take minutes, and a disk too: such ranks are given ten times as long.
+    private func hasReason(_ now: Double) -> Bool {
+      latest.phase == .writing
+        || !latest.isWaiting
+          && Self.processorSeconds - workBefore > 0.3 * (now - latestChange)
+    }
+
+    private static let patience = 10.0
 
     private func tell(isLeaving: Bool) {
       let activity = RankActivity.now
@@ -145,7 +156,8 @@ public final class RankWatch {
       let words: [UInt64] = [
         WatchedRank.magic, UInt64(rank), UInt64(activity.step),
         UInt64(activity.phase.rawValue) | (activity.isWaiting ? 256 : 0)
-          | (isLeaving ? 512 : 0), UInt64(idle * 1000), UInt64(slowest * 1000),
+          | (isLeaving ? 512 : 0) | (hasReason(Self.now) ? 1024 : 0), UInt64(idle * 1000),
+        UInt64(slowest * 1000),
       ]
       for receiver in 0..<min(2, peers.count) {
         if receiver == rank && !isLeaving {
@@ -185,7 +197,9 @@ public final class RankWatch {
                 ? "its process \(peer.process) has been stopped by a signal"
                 : "nothing has been heard of it for \(Self.short(now - peer.heardAt)) s"
             ))
-        } else if peer.isKnown && !peer.activity.isWaiting && peer.idle(now) > limit {
+        } else if peer.isKnown && !peer.activity.isWaiting
+          && peer.idle(now) > (peer.hasReason ? Self.patience : 1) * limit
+        {
           suspects.append((other, "it has come no further for \(Self.short(peer.idle(now))) s"))
         }
       }
@@ -216,8 +230,8 @@ public final class RankWatch {
     private func end(_ first: (rank: Int, reason: String), _ suspects: [Int], _ now: Double) {
       let peer = peers[first.rank]
       var lines = [
-        "Error: Rank \(first.rank) (host \(peer.host)) does not go on: \(first.reason), at"
-          + " \(peer.activity.text); all ranks end\(advice)"
+        "Error: Rank \(first.rank) (host \(peer.host)) does not go on: \(first.reason), last"
+          + " heard of at \(peer.activity.text); all ranks end\(advice)"
       ]
       let others = peers.indices.filter { !suspects.contains($0) }
       for other in suspects + others.prefix(16) {
@@ -238,7 +252,8 @@ public final class RankWatch {
     private func showStackIfStuck(_ now: Double) {
       let limit = max(timeout, 5 * (rank < 2 ? peers.map(\.slowest).max() ?? 0 : slowest))
       if latest.isWaiting || hasShownStack || !canTakeStack
-        || now - latestChange < limit - 2 * Self.interval
+        || now - latestChange
+          < (hasReason(now) ? Self.patience : 1) * limit - 2 * Self.interval
       {
         return
       }
@@ -279,9 +294,13 @@ public final class RankWatch {
       String((seconds * 10).rounded() / 10)
     }
 
-    private static var now: Double {
+    private static var now: Double { seconds(CLOCK_MONOTONIC) }
+
+    private static var processorSeconds: Double { seconds(CLOCK_PROCESS_CPUTIME_ID) }
+
+    private static func seconds(_ clock: clockid_t) -> Double {
       var time = timespec()
-      clock_gettime(CLOCK_MONOTONIC, &time)
+      clock_gettime(clock, &time)
       return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
     }
   }

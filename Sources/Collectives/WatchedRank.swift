@@ -18,6 +18,8 @@ struct WatchedRank: Sendable {
   var heardAt = 0.0
   /// Whether one has ever come.
   private(set) var isKnown = false
+  /// Whether it uses the processor, or a disk, and so may come further yet.
+  private(set) var hasReason = false
   /// Whether it has said that it ends.
   private(set) var hasLeft = false
   /// What it was doing.
@@ -51,6 +53,7 @@ struct WatchedRank: Sendable {
       RankActivity.Phase(rawValue: UInt8(truncatingIfNeeded: words[3])) ?? .starting
     activity.isWaiting = words[3] & 256 != 0
     hasLeft = words[3] & 512 != 0
+    hasReason = words[3] & 1024 != 0
     idleWhenHeard = Double(words[4]) / 1000
     slowest = Double(words[5]) / 1000
   }

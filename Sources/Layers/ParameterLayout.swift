@@ -42,7 +42,12 @@ public struct ParameterTensor: Sendable, Equatable {
   /// The elements in the order of files, taken out of a flat buffer.
   public func read(from flat: FloatBuffer) -> [Float] {
     [Float](unsafeUninitializedCapacity: count) { values, initialized in
-      forEachOffset { index, offset in values[index] = flat.base[offset] }
+      if let base = values.baseAddress {
+        forEachRun { index, offset, count, stride in
+          let (to, from) = (base + index, flat.base + offset)
+          for step in 0..<count { to[step] = from[step * stride] }
+        }
+      }
       initialized = count
     }
   }
@@ -50,15 +55,25 @@ public struct ParameterTensor: Sendable, Equatable {
   /// Puts elements in the order of files into a flat buffer.
   public func write(_ values: [Float], into flat: FloatBuffer) {
     precondition(values.count == count, "\(name) has \(count) elements, not \(values.count)")
-    forEachOffset { index, offset in flat.base[offset] = values[index] }
+    values.withUnsafeBufferPointer { values in
+      guard let base = values.baseAddress else { return }
+      forEachRun { index, offset, count, stride in
+        let (to, from) = (flat.base + offset, base + index)
+        for step in 0..<count { to[step * stride] = from[step] }
+      }
+    }
   }
 
-  private func forEachOffset(_ body: (_ index: Int, _ offset: Int) -> Void) {
+  // Elements along the last axis of files, one row after another.
+  private func forEachRun(
+    _ body: (_ index: Int, _ offset: Int, _ count: Int, _ stride: Int) -> Void
+  ) {
+    guard let last = axes.last else { return body(0, offset, 1, 1) }
     var index = 0
     func walk(_ axis: Int, _ offset: Int) {
-      if axis == axes.count {
-        body(index, offset)
-        index += 1
+      if axis == axes.count - 1 {
+        body(index, offset, last.extent, last.stride)
+        index += last.extent
         return
       }
       for step in 0..<axes[axis].extent { walk(axis + 1, offset + step * axes[axis].stride) }

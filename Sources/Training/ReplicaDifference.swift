@@ -11,6 +11,10 @@ struct ReplicaDifference: Error {
   let tensor: String
   /// Each rank's digest of all parameters.
   let digests: [UInt64]
+  /// The first element of it that differs, in the order of files.
+  let element: Int
+  /// Each rank's value of that element.
+  let values: [Float]
 
   /// Compares all replicas.
   ///
@@ -20,23 +24,40 @@ struct ReplicaDifference: Error {
   /// - Throws: A `CollectiveError`.
   static func find(
     _ replica: any Replica, step: Int, _ communicator: any Communicator
-  ) throws -> (digest: UInt64, difference: ReplicaDifference?) {
+  ) throws -> ReplicaDifference? {
     let own = digest(replica.parameters.elements)
-    if communicator.worldSize == 1 { return (own, nil) }
     let digests = try gather([own], communicator).map { $0[0] }
-    if digests.allSatisfy({ $0 == own }) { return (own, nil) }
+    if digests.allSatisfy({ $0 == own }) { return nil }
     let tensors = replica.layout.tensors
     let parts = try gather(
       tensors.map { tensor in
         tensor.read(from: replica.parameters).withUnsafeBufferPointer { digest($0) }
       }, communicator)
     let first = tensors.indices.first { index in parts.contains { $0[index] != parts[0][index] } }
-    return (
-      own,
-      ReplicaDifference(
-        step: step, tensor: first.map { tensors[$0].name } ?? "the padding of a tensor",
-        digests: digests)
-    )
+    guard let tensor = first.map({ tensors[$0] }) else {
+      return ReplicaDifference(
+        step: step, tensor: "the padding of a tensor", digests: digests, element: 0, values: [])
+    }
+    let (element, values) = try firstDifference(
+      tensor.read(from: replica.parameters), communicator)
+    return ReplicaDifference(
+      step: step, tensor: tensor.name, digests: digests, element: element, values: values)
+  }
+
+  // The first element in which any rank differs from the root, and what it is on each.
+  private static func firstDifference(
+    _ own: [Float], _ communicator: any Communicator
+  ) throws -> (element: Int, values: [Float]) {
+    var root = own
+    try root.withUnsafeMutableBytes { try communicator.broadcast($0, from: 0) }
+    let place = zip(own, root).enumerated().first { $1.0.bitPattern != $1.1.bitPattern }?.offset
+    var first = [Double(place ?? own.count)]
+    try first.withUnsafeMutableBufferPointer { try communicator.allReduce($0, .min) }
+    let element = min(Int(first[0]), own.count - 1)
+    let bits = try gather([UInt64(own[element].bitPattern)], communicator).map {
+      Float(bitPattern: UInt32(truncatingIfNeeded: $0[0]))
+    }
+    return (element, bits)
   }
 
   private static func gather(
@@ -67,8 +88,21 @@ struct ReplicaDifference: Error {
   }
 
   /// Which ranks had been wrong, once all have come to the step again; nil if none had.
-  func wrongRanks(recomputed digest: UInt64, hosts: [String]) -> String? {
-    let wrong = digests.indices.filter { digests[$0] != digest }
+  ///
+  /// Gradients have carried what was wrong to all ranks, but it is far larger where it came from.
+  func wrongRanks(_ replica: any Replica, hosts: [String]) -> String? {
+    guard let tensor = replica.layout.tensors.first(where: { $0.name == self.tensor }),
+      values.count == digests.count
+    else { return nil }
+    let right = Double(tensor.read(from: replica.parameters)[element])
+    func error(_ rank: Int) -> Double {
+      let distance = abs(Double(values[rank]) - right)
+      return distance.isNaN ? .infinity : distance
+    }
+    guard let nearest = values.indices.min(by: { error($0) < error($1) }) else { return nil }
+    let wrong = values.indices.filter {
+      values[$0].bitPattern != values[nearest].bitPattern && error($0) > error(nearest)
+    }
     return wrong.isEmpty ? nil : Self.text(wrong, hosts: hosts)
   }
 

@@ -1,5 +1,6 @@
 internal import Checkpointing
 internal import Collectives
+internal import Synchronization
 
 /// What the root keeps of a run on disk: settings, figures, checkpoints.
 ///
@@ -20,6 +21,8 @@ final class RunRecord {
     let folder: RunFolder
     let configurationText: String
     var claim: RunClaim
+    /// Whether it has been made again since somebody asked.
+    let wasMade = Atomic<Bool>(false)
 
     init(_ folder: RunFolder, _ configurationText: String, isNew: Bool) throws {
       self.folder = folder
@@ -29,9 +32,10 @@ final class RunRecord {
 
     /// Makes the folder again if it is gone.
     func mend() throws(CheckpointError) {
-      if claim.isInPlace { return }
+      if claim.isInPlace && DurableFile.exists(folder.configurationPath) { return }
       do {
         claim = try folder.create(configuration: configurationText, isNew: false)
+        wasMade.store(true, ordering: .relaxed)
       } catch {
         throw error as? CheckpointError ?? .unwritable(path: folder.path, reason: "\(error)")
       }
@@ -74,6 +78,9 @@ final class RunRecord {
 
   /// What the writer has met since this was asked last.
   func takeNews() -> [BackgroundWriter.News] { writer.takeNews() }
+
+  /// Whether the folder was gone and has been made again since this was asked last.
+  func takeMending() -> Bool { place.wasMade.exchange(false, ordering: .relaxed) }
 
   /// Returns when everything is on disk, or cannot be written within some seconds.
   func finish(within seconds: Double) throws(CheckpointError) {

@@ -18,8 +18,7 @@ public enum StopReason: Sendable, Equatable {
 /// Who may ask a run to end: a signal to any rank, or the root's clock.
 ///
 /// Ranks tell each other in a sum that every step has anyway, so that all end after the same step. While
-/// it lives, SIGTERM, SIGINT and SIGUSR1 only leave a note; the second one of a kind does what it
-/// usually does.
+/// it lives, SIGTERM, SIGINT and SIGUSR1 only leave a note; a second SIGINT does what it usually does.
 ///
 /// Handlers run on a thread of their own: oneDNN's products keep numbers below the stack pointer, where a
 /// handler on the same stack would write over them.
@@ -43,9 +42,13 @@ public final class StopRequest {
     action.__sigaction_handler.sa_handler = { number in
       signalNumber.store(number, ordering: .relaxed)
     }
-    // The second one ends the process; calls of the system go on.
-    action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | SA_RESTART
-    for number in Self.signals { sigaction(number, &action, nil) }
+    action.sa_flags = SA_RESTART
+    for number in Self.signals {
+      // Whoever presses Ctrl-C twice means it.
+      if number == SIGINT { action.sa_flags |= Int32(bitPattern: UInt32(SA_RESETHAND)) }
+      sigaction(number, &action, nil)
+      action.sa_flags = SA_RESTART
+    }
     var ours = Self.set
     pthread_sigmask(SIG_BLOCK, &ours, &maskBefore)
     listener.start()

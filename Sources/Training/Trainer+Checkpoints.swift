@@ -44,27 +44,44 @@ extension Trainer {
   ///
   /// - Throws: ``SharedFailure`` if it cannot be.
   func finishWriting() throws {
-    try agreement.onRoot { try keeper?.finish(within: Self.patienceWithDisks) }
+    RankActivity.note(.writing, step: progress.step)
+    // A disk that is full when the run ends is given some time to become free again; who was asked to stop has
+    // little.
+    let seconds = hasBeenStopped ? 1.0 : 20.0
+    try agreement.onRoot {
+      do throws(CheckpointError) {
+        try keeper?.finish(within: seconds)
+      } catch .unwritable(let path, let reason) {
+        throw CheckpointError.unwritable(
+          path: path,
+          reason: reason
+            + "; what came after the newest checkpoint is lost, and with --resume the run goes on from there"
+        )
+      }
+    }
     tellNews()
   }
 
-  // A disk that is full when the run ends is given as long to become free again, seconds.
-  private static let patienceWithDisks = 20.0
-
   func tellNews() {
     for news in keeper?.takeNews() ?? [] { observer?.didWrite(news) }
+    if keeper?.takeMending() ?? false {
+      observer?.didMeet(
+        "'\(folder.path)' was gone or without its settings, and has been made again; older checkpoints are"
+          + " where it went")
+    }
   }
 
   // Replicas are bit-identical by construction; this notices where construction, or a machine, fails.
   func compareReplicas() throws {
     if communicator.worldSize == 1 { return }
-    let (digest, difference) = try ReplicaDifference.find(
-      replica, step: progress.step, communicator)
-    if let difference { throw difference }
-    noteRecomputation(digest)
+    if let difference = try ReplicaDifference.find(replica, step: progress.step, communicator) {
+      throw difference
+    }
+    noteRecomputation()
   }
 
   func record(_ event: MetricsEvent) {
+    RankActivity.note(.writing, step: progress.step)
     keeper?.append(event)
     observer?.didRecord(event)
     tellNews()

@@ -70,13 +70,14 @@ extension Trainer {
   }
 
   /// Says who had been wrong, when the step at which replicas differed has come again.
-  func noteRecomputation(_ digest: UInt64) {
+  func noteRecomputation() {
     guard let difference = recomputation, progress.step >= difference.step else { return }
     recomputation = nil
-    let wrong = difference.wrongRanks(recomputed: digest, hosts: hosts)
+    let wrong = difference.wrongRanks(replica, hosts: hosts)
     let message =
       "Computed again up to step \(difference.step): "
-      + (wrong.map { "\($0) had been wrong in \(difference.tensor)" } ?? "no rank had been wrong")
+      + (wrong.map { "\($0) had been wrong in \(difference.tensor)" }
+        ?? "who had been wrong cannot be told")
     record(
       MetricsEvent(
         recomputation: progress, message: message, wallSeconds: clock.wallSeconds))

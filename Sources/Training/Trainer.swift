@@ -124,6 +124,7 @@ public final class Trainer {
 
   private let threads: Int
   private var stop: StopReason?
+  var hasBeenStopped: Bool { stop != nil }
 
   /// Trains to the end of the run.
   ///
