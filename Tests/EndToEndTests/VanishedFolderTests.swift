@@ -21,7 +21,7 @@ import Testing
     #expect(outcome.status == 0, "\(outcome.errors)")
     #expect(
       outcome.errors.split(separator: "\n").allSatisfy {
-        $0.hasPrefix("Warning: 'r/") || $0.hasPrefix("What could not")
+        $0.hasPrefix("Warning: 'r") || $0.hasPrefix("What could not")
       },
       "\(outcome.errors)")
     #expect(outcome.output.contains("to go on: vae-dist train --run r --resume"))

@@ -138,7 +138,10 @@ struct Reader: Sendable {
       $0.split(separator: "\t", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     }
     let metadata = Dictionary(lines.map { ($0[0], $0.count > 1 ? $0[1] : "") }) { $1 }
-    let file = "\(path).safetensors"
+    // Not beside the kept file, where it would be taken for one.
+    let file = FileManager.default.temporaryDirectory
+      .appending(path: "fuzzed-checkpoint-\(getpid()).safetensors").path
+    defer { unlink(file) }
     try SafetensorsFile.write(
       [TensorSource(name: "encoder.0.weight", shape: [2]) { [1, 2] }],
       metadata: metadata.filter { $0.key != SafetensorsFile.digestKey }, to: file)
