@@ -52,6 +52,23 @@ public struct RunFolder: Sendable {
     return claim
   }
 
+  /// Makes what has vanished of a folder that this process has claimed, and claims it again if it was
+  /// the folder itself.
+  ///
+  /// - Parameters:
+  ///   - claim: The claim, replaced with the folder.
+  ///   - text: What `config.yaml` is to say.
+  /// - Returns: Whether something had vanished.
+  /// - Throws: As ``create(configuration:isNew:)``.
+  func mend(_ claim: inout RunClaim, configuration text: String) throws -> Bool {
+    if claim.isInPlace && DurableFile.exists(configurationPath) { return false }
+    try DurableFile.makeFolder(checkpoints.path)
+    // The lock of a folder in its place is this process's own, and would refuse a second claim.
+    if !claim.isInPlace { claim = try RunClaim(path, patience: 0) }
+    try DurableFile.replace(configurationPath, with: text)
+    return true
+  }
+
   /// Makes the first folder `base-1`, `base-2` … that does not exist.
   ///
   /// - Returns: The new folder; no other process can get the same.

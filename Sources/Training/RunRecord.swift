@@ -32,10 +32,10 @@ final class RunRecord {
 
     /// Makes the folder again if it is gone.
     func mend() throws(CheckpointError) {
-      if claim.isInPlace && DurableFile.exists(folder.configurationPath) { return }
       do {
-        claim = try folder.create(configuration: configurationText, isNew: false)
-        wasMade.store(true, ordering: .relaxed)
+        if try folder.mend(&claim, configuration: configurationText) {
+          wasMade.store(true, ordering: .relaxed)
+        }
       } catch {
         throw error as? CheckpointError ?? .unwritable(path: folder.path, reason: "\(error)")
       }

@@ -34,4 +34,24 @@ import Testing
       "vae-dist", ["train", "--run", "r", "--resume", "--walltime", "1s"], in: folder.path)
     #expect(resumed.status == 0 && resumed.output.contains("Going on after step"))
   }
+
+  // The folder's own lock must not be in the way.
+  @Test func whatVanishesFromTheFolderIsMadeAgain() throws {
+    let folder = try TemporaryFolder()
+    let outcome = try Launch.run(
+      [
+        "bash", "-c",
+        """
+        "$0" train --run r --epochs 100000 --walltime 3s --threads 1 --seed 2 & id=$!
+        for _ in $(seq 100); do [ -e r/checkpoints/latest ] && break; sleep 0.05; done
+        rm -r r/config.yaml r/checkpoints
+        wait $id
+        """, Launch.product("vae-dist"),
+      ], seconds: 60, folder.path)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(!outcome.errors.contains("Another process"), "\(outcome.errors)")
+    let resumed = try Launch.alone(
+      "vae-dist", ["train", "--run", "r", "--resume", "--walltime", "1s"], in: folder.path)
+    #expect(resumed.status == 0 && resumed.output.contains("Going on after step"))
+  }
 }
