@@ -85,7 +85,7 @@ let package = Package(
     .target(
       name: "VAEDistCommand",
       dependencies: [
-        "Training", "VAEObjective", "DataLoading", "Checkpointing", "Collectives",
+        "Training", "VAEObjective", "DataLoading", "Checkpointing", "Collectives", "Digests",
         argumentParser, yams,
       ],
       exclude: ["README.md"],

@@ -19,6 +19,8 @@ int vd_mpi_initialize(vd_mpi_place *place) {
   if (code == MPI_SUCCESS) code = MPI_Comm_dup(MPI_COMM_WORLD, &vd_mpi_messages);
   if (code == MPI_SUCCESS) code = MPI_Comm_rank(vd_mpi_node, &place->node_rank);
   if (code == MPI_SUCCESS) code = MPI_Comm_size(vd_mpi_node, &place->node_size);
+  place->node_leader = place->rank;
+  if (code == MPI_SUCCESS) code = MPI_Bcast(&place->node_leader, 1, MPI_INT, 0, vd_mpi_node);
   return code;
 }
 

@@ -15,6 +15,8 @@ public protocol Communicator: AnyObject, Sendable {
   var nodeRank: Int { get }
   /// How many of the processes share this one's memory.
   var nodeSize: Int { get }
+  /// The first rank of this one's node.
+  var nodeLeader: Int { get }
 
   /// Combines elements over all ranks, in place. Afterwards every rank holds the same values.
   ///

@@ -16,12 +16,15 @@ public final class MPICommunicator: Communicator {
   public let nodeRank: Int
   /// How many were started on this node.
   public let nodeSize: Int
+  /// The first rank of this node.
+  public let nodeLeader: Int
 
   private init(_ place: vd_mpi_place) {
     rank = Int(place.rank)
     worldSize = Int(place.world_size)
     nodeRank = Int(place.node_rank)
     nodeSize = Int(place.node_size)
+    nodeLeader = Int(place.node_leader)
   }
 
   /// Starts MPI.

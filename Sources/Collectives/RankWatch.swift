@@ -28,9 +28,11 @@ public final class RankWatch {
   ///   - timeout: Seconds without progress after which a rank is given up.
   ///   - status: The exit status of all ranks then.
   ///   - advice: How the report ends: what to do.
+  ///   - isAskedToEnd: Whether somebody has asked this process to end, perhaps since a rank has died.
   /// - Throws: A ``CollectiveError`` if the ranks cannot be asked.
   public init?(
-    _ communicator: any Communicator, timeout: Int, status: Int32, advice: String
+    _ communicator: any Communicator, timeout: Int, status: Int32, advice: String,
+    isAskedToEnd: @escaping @Sendable () -> Bool = { false }
   ) throws(CollectiveError) {
     // Each rank asks the system before any of them may leave.
     let socket = DatagramSocket()
@@ -39,7 +41,7 @@ public final class RankWatch {
     if communicator.worldSize == 1 { return nil }
     watcher = Watcher(
       rank: communicator.rank, peers: peers, socket: socket, timeout: Double(timeout),
-      status: status, advice: advice)
+      status: status, advice: advice, isAskedToEnd: isAskedToEnd)
     if vd_prepare_stack_taking() != 0 { watcher.canTakeStack = true }
     watcher.start()
   }
@@ -57,6 +59,7 @@ public final class RankWatch {
     private let timeout: Double
     private let status: Int32
     private let advice: String
+    private let isAskedToEnd: @Sendable () -> Bool
     private let mainThread = pthread_self()
     private let isOver = Atomic<Bool>(false)
     private var latest = RankActivity.now
@@ -64,13 +67,14 @@ public final class RankWatch {
     private var workBefore = 0.0  // processor seconds at that time
     private var slowest = 0.0
     private var hasShownStack = false
+    private var hasNamedTheDead = false
     var canTakeStack = false
     private var suspectsSince: Double?
     private var silentUntil = 0.0
 
     init(
       rank: Int, peers: [WatchedRank], socket: DatagramSocket?, timeout: Double, status: Int32,
-      advice: String
+      advice: String, isAskedToEnd: @escaping @Sendable () -> Bool
     ) {
       self.rank = rank
       self.peers = peers
@@ -78,6 +82,7 @@ public final class RankWatch {
       self.timeout = timeout
       self.status = status
       self.advice = advice
+      self.isAskedToEnd = isAskedToEnd
     }
 
     func start() {
@@ -118,6 +123,7 @@ public final class RankWatch {
         tell(isLeaving: false)
         if rank < 2 {
           listen(now)
+          nameTheDead(now)
           if now > silentUntil { judge(now) }
         }
         showStackIfStuck(now)
@@ -227,7 +233,29 @@ public final class RankWatch {
       if let first = suspects.first, now - since >= wait { end(first, suspects.map(\.rank), now) }
     }
 
+    // mpirun asks all ranks to end a second after one has died on another host, and a second later makes
+    // them. Whoever is silent then is probably the one; nothing more is done, in case it is not.
+    private func nameTheDead(_ now: Double) {
+      if hasNamedTheDead || !isAskedToEnd() || (rank != 0 && !isSilent(0, now)) { return }
+      let dead = peers.indices.filter { isSilent($0, now) }
+      guard let first = dead.first else { return }
+      hasNamedTheDead = true
+      report((first, "nothing has been heard of it for a second, it is probably dead"), dead, now)
+    }
+
+    private func isSilent(_ other: Int, _ now: Double) -> Bool {
+      peers[other].isKnown && !peers[other].hasLeft && now - peers[other].heardAt > 0.9
+    }
+
     private func end(_ first: (rank: Int, reason: String), _ suspects: [Int], _ now: Double) {
+      tell(isLeaving: true)
+      report(first, suspects, now)
+      _exit(status)
+    }
+
+    private func report(
+      _ first: (rank: Int, reason: String), _ suspects: [Int], _ now: Double
+    ) {
       let peer = peers[first.rank]
       var lines = [
         "Error: Rank \(first.rank) (host \(peer.host)) does not go on: \(first.reason), last"
@@ -243,9 +271,7 @@ public final class RankWatch {
               : "never heard of"))
       }
       if others.count > 16 { lines.append("  and \(others.count - 16) more ranks") }
-      tell(isLeaving: true)
       Self.complain(lines.joined(separator: "\n") + "\n")
-      _exit(status)
     }
 
     // A rank that computes for ever shows where, a little before it is given up.

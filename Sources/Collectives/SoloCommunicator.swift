@@ -14,6 +14,8 @@ public final class SoloCommunicator: Communicator {
   public let nodeRank = 0
   /// Always 1.
   public let nodeSize = 1
+  /// Always 0.
+  public let nodeLeader = 0
 
   /// The group of this process alone.
   public init() {}

@@ -5,6 +5,22 @@ internal import Synchronization
 internal import Glibc
 #endif
 
+/// More threads than the system gives, by its limits or for want of memory.
+public struct ThreadsRefused: Error, CustomStringConvertible, Equatable {
+  /// How many were to compute.
+  public let wanted: Int
+  /// How many could.
+  public let given: Int
+  /// In the system's words.
+  public let reason: String
+
+  /// The sentence.
+  public var description: String {
+    "--threads is \(wanted), and the system gives no more than \(given) (\(reason)); use fewer,"
+      + " one for each core"
+  }
+}
+
 /// Threads that run one job at a time together, member 0 being the caller's.
 ///
 /// Members look for work for some milliseconds before they sleep: a step hands out work thousands
@@ -94,7 +110,8 @@ public final class WorkerTeam {
   /// threads.
   ///
   /// - Parameter count: Members, the caller among them.
-  public init(count: Int) {
+  /// - Throws: ``ThreadsRefused``.
+  public init(count: Int) throws(ThreadsRefused) {
     precondition(count > 0, "At least one thread computes")
     shared = Shared(count: count) {
       flushDenormalsOnThisThread()
@@ -112,7 +129,11 @@ public final class WorkerTeam {
           member.shared.serve(as: member.index)
           return nil
         }, member.toOpaque())
-      precondition(status == 0, "The system cannot start a thread (error \(status))")
+      if status != 0 {
+        member.release()
+        throw ThreadsRefused(
+          wanted: count, given: index, reason: String(cString: strerror(status)))
+      }
       threads.append(thread)
     }
   }

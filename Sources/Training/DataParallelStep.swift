@@ -54,7 +54,7 @@ final class DataParallelStep {
       return try configuration.model(inputs: data.width)
     }
     let layout = CPUReplica.layout(of: model)
-    team = WorkerTeam(count: threadCount)
+    team = try agreement.onEveryRank { try WorkerTeam(count: threadCount) }
     reduction = try makeReduction(
       configuration, bufferCount: layout.bufferCount,
       stateCount: Optimizer.stateNames(of: configuration.optimizer).count, team: team,

@@ -115,7 +115,7 @@ public struct EvaluationReport: Codable, Sendable {
       configuration, agreement: agreement, holdsOut: dataName == nil,
       labelsOnlyOf: dataName == nil ? nil : split)
     let set = prepared.examples(prepared.hasSplit ? split : .test)
-    let team = WorkerTeam(count: threadCount)
+    let team = try agreement.onEveryRank { try WorkerTeam(count: threadCount) }
     // Products of more draws of an example at a time are faster.
     let drawsAtATime = importanceSamples == nil ? 0 : 256 / configuration.draws
     let capacity = max(Evaluator.groupSize, drawsAtATime)

@@ -140,7 +140,7 @@ final class MetricsLog: Sendable {
         guard let event = try? decoder.decode(MetricsEvent.self, from: Data(line.utf8)),
           event.step <= step
         else { continue }
-        state.wallSeconds = event.wallSeconds
+        state.wallSeconds = max(state.wallSeconds, event.wallSeconds)
         if event.event == "checkpoint" { state.checkpointStep = event.step }
         kept.append(line)
       }

@@ -59,11 +59,12 @@ final class RunRecord {
   /// Adds a line to the figures.
   func append(_ event: MetricsEvent) { metrics.append(event) }
 
-  /// Has a checkpoint written, once the figures before it are.
+  /// Has a checkpoint written, once the figures before it are; its own line comes after it.
   ///
   /// Returns when the model is copied.
   func checkpoint(
-    _ snapshot: ModelSnapshot, step: Int, metadata: [String: String], isBest: Bool, keep: Int
+    _ snapshot: ModelSnapshot, _ event: MetricsEvent, metadata: [String: String], isBest: Bool,
+    keep: Int
   ) {
     let checkpoints = folder.checkpoints
     writer.submit {
@@ -72,7 +73,8 @@ final class RunRecord {
       try place.mend()
       try metrics.sync()
       try checkpoints.save(
-        step: step, tensors: snapshot.tensors, metadata: metadata, isBest: isBest, keep: keep)
+        step: event.step, tensors: snapshot.tensors, metadata: metadata, isBest: isBest, keep: keep)
+      metrics.append(event)
     }
   }
 
@@ -82,9 +84,10 @@ final class RunRecord {
   /// Whether the folder was gone and has been made again since this was asked last.
   func takeMending() -> Bool { place.wasMade.exchange(false, ordering: .relaxed) }
 
-  /// Returns when everything is on disk, or cannot be written within some seconds.
-  func finish(within seconds: Double) throws(CheckpointError) {
+  /// Returns when everything is on disk, with a last line, or cannot be written within some seconds.
+  func finish(with last: MetricsEvent?, within seconds: Double) throws(CheckpointError) {
     try writer.finish(within: seconds)
+    if let last { metrics.append(last) }
     try metrics.sync()
   }
 

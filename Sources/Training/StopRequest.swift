@@ -90,9 +90,12 @@ public final class StopRequest {
     }
   }
 
+  /// Whether a signal has asked this process to end.
+  static var hasSignal: Bool { signalNumber.load(ordering: .relaxed) != 0 }
+
   /// What this rank knows of.
   var reason: StopReason? {
-    if signalNumber.load(ordering: .relaxed) != 0 { return .signal }
+    if Self.hasSignal { return .signal }
     if let end, .now >= end { return .walltime }
     return nil
   }

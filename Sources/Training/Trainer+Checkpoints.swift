@@ -23,13 +23,12 @@ extension Trainer {
         TrainingError.notFinite(step: progress.step, rank: nil, what: "size of the parameters"))
     }
     try compareReplicas()
-    record(MetricsEvent(checkpoint: progress, wallSeconds: clock.wallSeconds))
     // Where ranks share memory nobody may go on before the root has its copy.
     try agreement.onRoot {
       let snapshot = self.snapshot ?? ModelSnapshot(replica, stepper.optimizer)
       self.snapshot = snapshot
       keeper?.checkpoint(
-        snapshot, step: progress.step,
+        snapshot, MetricsEvent(checkpoint: progress, wallSeconds: clock.wallSeconds),
         metadata: SavedModel.metadata(
           configuration, progress, inputs: data.train.width, dataDigest: data.digest),
         isBest: elboIsImproved, keep: configuration.keep)
@@ -42,15 +41,17 @@ extension Trainer {
   ///
   /// Collective.
   ///
+  /// - Parameter last: The run's last line.
   /// - Throws: ``SharedFailure`` if it cannot be.
-  func finishWriting() throws {
+  func finishWriting(with last: MetricsEvent? = nil) throws {
+    let start = ContinuousClock.now
     RankActivity.note(.writing, step: progress.step)
     // A disk that is full when the run ends is given some time to become free again; who was asked to stop has
     // little.
     let seconds = hasBeenStopped ? 1.0 : 20.0
     try agreement.onRoot {
       do throws(CheckpointError) {
-        try keeper?.finish(within: seconds)
+        try keeper?.finish(with: last, within: seconds)
       } catch .unwritable(let path, let reason) {
         throw CheckpointError.unwritable(
           path: path,
@@ -59,7 +60,9 @@ extension Trainer {
         )
       }
     }
+    if let last { observer?.didRecord(last) }
     tellNews()
+    checkpointSeconds += start.secondsUntilNow
   }
 
   func tellNews() {

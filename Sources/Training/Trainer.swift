@@ -195,14 +195,13 @@ public final class Trainer {
       }
     }
     RankActivity.note(.ending, step: progress.step)
-    if stop == nil || isOver {
-      let isEarly = progress.step < totalSteps
-      record(
-        MetricsEvent(
-          end: progress, message: isEarly ? "the test ELBO rose no more" : nil,
+    try finishWriting(
+      with: stop != nil && !isOver
+        ? nil
+        : MetricsEvent(
+          end: progress,
+          message: progress.step < totalSteps ? "the test ELBO rose no more" : nil,
           wallSeconds: clock.wallSeconds))
-    }
-    try finishWriting()
     if let stop, !isOver {
       observer?.didStop(stop, progress, runPath: folder.path)
       return stop
@@ -241,7 +240,8 @@ public final class Trainer {
     if configuration.hangTimeout == 0 { return nil }
     return try RankWatch(
       communicator, timeout: configuration.hangTimeout, status: Self.lostRankStatus,
-      advice: "; with --resume the run goes on from its newest checkpoint")
+      advice: "; with --resume the run goes on from its newest checkpoint",
+      isAskedToEnd: { StopRequest.hasSignal })
   }
 
   /// The exit status where a rank has died or come no further: somebody may try again.

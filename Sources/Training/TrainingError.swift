@@ -68,7 +68,7 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
         + " use at least \(worldSize)"
     case .ranksDisagree(let what, let rank, let value, let otherRank, let otherValue):
       "Ranks disagree before step 1: rank \(rank) has \(what) \(value), rank \(otherRank) has"
-        + " \(otherValue); start all ranks with the same command and data"
+        + " \(otherValue); start all ranks with the same program, command and data"
     case .replicasDiffer(let summary):
       summary
         + "; this is a defect of a machine or of the program, and the newest checkpoint is sound: go on"

@@ -26,17 +26,17 @@ enum ExitStatus: Int32 {
       65  data or checkpoint not as expected
       66  input missing
       69  MPI or oneDNN refused
-      70  a bug
+      70  a bug, of the program or the machine: replicas that differ
       74  could not write
       75  a rank died or came no further; --resume goes on
-      78  ranks were started with different settings or data
+      78  ranks were started with different programs, settings or data
     """
 
   /// The status of an error.
   static func of(_ error: any Error) -> Int32 {
     switch error {
     case let error as SharedFailure: error.status
-    case is UsageError: usage.rawValue
+    case is UsageError, is ThreadsRefused: usage.rawValue
     case let error as DataError: of(error).rawValue
     case let error as CheckpointError: of(error).rawValue
     case let error as TrainingError: of(error).rawValue

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Collectives
+import Digests
 import Foundation
 import Training
 
@@ -45,13 +46,25 @@ struct VAEDist: ParsableCommand {
     Foundation.exit(run(Array(CommandLine.arguments.dropFirst()), on: communicator))
   }
 
+  // Version and bytes of this program: hosts may have others of the same name.
+  private static var identity: String {
+    let path = "/proc/self/exe"
+    guard let contents = try? Data(contentsOf: URL(filePath: path), options: .alwaysMapped) else {
+      return SavedModel.version
+    }
+    let digest = SHA256.hexadecimal(contents.withUnsafeBytes { SHA256.digest($0) })
+    return "\(SavedModel.version) (\(digest.prefix(12)))"
+  }
+
   // Returns the exit status; every rank returns the same, or none does.
   private static func run(_ arguments: [String], on communicator: any Communicator) -> Int32 {
     let ranks = Agreement(communicator) { ExitStatus.of($0) }
     var status = ExitStatus.done.rawValue
     do {
       let parsed = try ranks.onEveryRank { try parse(arguments) }
-      try ranks.requireEqual([("the command", parsed.name)])
+      if communicator.worldSize > 1 {
+        try ranks.requireEqual([("the program", identity), ("the command", parsed.name)])
+      }
       switch parsed {
       case .text(let text):
         if communicator.isRoot { say(text) }

@@ -57,7 +57,7 @@ import Testing
       (0..<40).map { _ in [Float](repeating: 0.3, count: 50) }, folder)
     let reader = BatchReader(
       Examples(array, split: split, scale: 1), binarization: kind, seed: 1, capacity: 40,
-      team: WorkerTeam(count: 3))
+      team: try WorkerTeam(count: 3))
     return indices.withUnsafeBufferPointer { Array(reader.read($0, epoch: epoch).elements) }
   }
 

@@ -57,7 +57,7 @@ import Testing
     #expect(
       Self.sentences(outcome) == [
         "Error: Ranks disagree before step 1: rank 0 has --latent 7, rank 2 has 8; start all ranks"
-          + " with the same command and data"
+          + " with the same program, command and data"
       ])
     #expect(!FileManager.default.fileExists(atPath: folder.path("r")))
   }

@@ -8,9 +8,9 @@ import VAEObjective
   static let configuration = ModelConfiguration(
     inputs: 17, hidden: [12], latent: 4, activation: .tanh, likelihood: .bernoulli, draws: 2)
 
-  static func replica(threads: Int, capacity: Int = 40) -> CPUReplica {
+  static func replica(threads: Int, capacity: Int = 40) throws -> CPUReplica {
     let replica = CPUReplica(
-      configuration, capacity: capacity, groupCapacity: 10, team: WorkerTeam(count: threads))
+      configuration, capacity: capacity, groupCapacity: 10, team: try WorkerTeam(count: threads))
     Initializer.glorotUniform.fill(replica.parameters, layout: replica.layout, seed: 3)
     return replica
   }
@@ -30,8 +30,8 @@ import VAEObjective
   @Test(arguments: [1, 2, 3, 5], [0, 1, 2, 7, 40]) func threadsDoNotChangeTheSum(
     threads: Int, examples: Int
   ) throws {
-    let one = Self.replica(threads: 1)
-    let many = Self.replica(threads: threads)
+    let one = try Self.replica(threads: 1)
+    let many = try Self.replica(threads: threads)
     let (first, second) = try Self.withBatch(examples) { batch in
       (
         try one.computeGradient(of: batch, noise: Self.noise),
@@ -79,8 +79,8 @@ import VAEObjective
   @Test(arguments: [1, 2, 3], [1, 300, 1 << 20]) func partsAreCompleteWhenTheyAreReported(
     threads: Int, partElementCount: Int
   ) throws {
-    let one = Self.replica(threads: 1)
-    let many = Self.replica(threads: threads)
+    let one = try Self.replica(threads: 1)
+    let many = try Self.replica(threads: threads)
     for examples in [40, 0, 7] {
       let listener = Listener(many, partElementCount: partElementCount)
       try Self.withBatch(examples) { batch in
@@ -102,7 +102,7 @@ import VAEObjective
 
   @Test func manyStepsOnManyThreadsAgree() throws {
     // A race between turns would show in one of a thousand.
-    let replica = Self.replica(threads: 3)
+    let replica = try Self.replica(threads: 3)
     try Self.withBatch(12) { batch in
       _ = try replica.computeGradient(of: batch, noise: Self.noise)
       let first = replica.gradients.map(\.values)
@@ -114,7 +114,7 @@ import VAEObjective
   }
 
   @Test(arguments: [1, 2, 3]) func scoresOfAGroupDependOnTheGroupAlone(threads: Int) throws {
-    let replica = Self.replica(threads: threads)
+    let replica = try Self.replica(threads: threads)
     let groups = [0..<10, 10..<20, 20..<23]
     let together = try Self.withBatch(23) {
       try replica.score($0, groups: groups, noise: Self.noise)

@@ -182,7 +182,7 @@ import VAEObjective
 
   @Test(arguments: [1, 2, 3]) func weightsAreFoundFromAllThreads(_ threads: Int) throws {
     let setup = Setup("bernoulli", .elbo, .standard, seed: 13)
-    let team = WorkerTeam(count: threads)
+    let team = try WorkerTeam(count: threads)
     let replica = CPUReplica(
       setup.harness.model.configuration, capacity: Self.examples, groupCapacity: 1, team: team)
     _ = replica.parameters.mutableElements.update(fromContentsOf: setup.harness.parameters.elements)

@@ -14,7 +14,7 @@ import VAEObjective
     harness.set(parameters)
     let replica = CPUReplica(
       harness.model.configuration, capacity: 8, groupCapacity: 8,
-      team: WorkerTeam(count: threads))
+      team: try WorkerTeam(count: threads))
     _ = replica.parameters.mutableElements.update(fromContentsOf: harness.parameters.elements)
     var random = TestRandom(seed: 6)
     let data = (0..<7).map { _ in random.uniform(5, in: 0...1) }

@@ -241,7 +241,7 @@ import VAEObjective
     let receiver = Receiver()
     let replica = CPUReplica(
       setup.harness.model.configuration, capacity: Self.examples, groupCapacity: 1,
-      team: WorkerTeam(count: 2))
+      team: try WorkerTeam(count: 2))
     let indices: [UInt32] = [0, 1, 2, 3]
     _ = try indices.withUnsafeBufferPointer {
       try replica.computeGradient(

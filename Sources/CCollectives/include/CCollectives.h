@@ -14,9 +14,10 @@
 enum vd_mpi_type { VD_MPI_FLOAT, VD_MPI_DOUBLE, VD_MPI_INT64, VD_MPI_BFLOAT16 };
 enum vd_mpi_operation { VD_MPI_SUM, VD_MPI_MIN, VD_MPI_MAX };
 
-/// Where a process is: among all, and among those that share its node's memory.
+/// Where a process is: among all, and among those that share its node's memory, the first of which is the
+/// leader.
 typedef struct {
-  int rank, world_size, node_rank, node_size;
+  int rank, world_size, node_rank, node_size, node_leader;
 } vd_mpi_place;
 
 /// Starts MPI (only the calling thread will use it) and makes it return errors.
