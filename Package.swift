@@ -37,6 +37,8 @@ let package = Package(
       name: "CLibdeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
     .systemLibrary(
       name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CLibpng", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(name: "CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
     .target(name: "CCollectives", dependencies: ["COpenMPI"], cSettings: cSettings),
     .target(name: "CKernels", cSettings: cSettings),
 
@@ -67,6 +69,10 @@ let package = Package(
       name: "Checkpointing", dependencies: ["Digests"], exclude: ["README.md"],
       swiftSettings: swiftSettings),
 
+    .target(
+      name: "Reporting", dependencies: ["Checkpointing", "CLibpng", "CLibzip"],
+      exclude: ["README.md"], swiftSettings: swiftSettings),
+
     // MARK: Level 3, the objective
     .target(
       name: "VAEObjective", dependencies: ["Layers", "TensorKernels"],
@@ -81,11 +87,20 @@ let package = Package(
       ],
       exclude: ["README.md"], swiftSettings: swiftSettings),
 
+    .target(
+      name: "Inference",
+      dependencies: [
+        "Training", "VAEObjective", "TensorKernels", "DataLoading", "Checkpointing",
+        "Collectives",
+      ],
+      exclude: ["README.md"], swiftSettings: swiftSettings),
+
     // MARK: Level 5, the command
     .target(
       name: "VAEDistCommand",
       dependencies: [
-        "Training", "VAEObjective", "DataLoading", "Checkpointing", "Collectives", "Digests",
+        "Inference", "Reporting", "Training", "VAEObjective", "DataLoading", "Checkpointing",
+        "Collectives", "Digests",
         argumentParser, yams,
       ],
       exclude: ["README.md"],

@@ -16,34 +16,16 @@ public enum DurableFile {
     with produce: (_ write: (UnsafeRawBufferPointer) throws(CheckpointError) -> Void)
       throws(CheckpointError) -> Void
   ) throws(CheckpointError) {
-    let temporary = temporaryPath(beside: path)
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    if descriptor < 0 { throw failure(path) }
-    do throws(CheckpointError) {
-      try produce { bytes throws(CheckpointError) in try write(bytes, to: descriptor, path) }
-      if fsync(descriptor) != 0 { throw failure(path) }
-    } catch {
-      close(descriptor)
-      unlink(temporary)
-      throw error
-    }
-    if close(descriptor) != 0 || rename(temporary, path) != 0 {
-      let error = failure(path)
-      unlink(temporary)
-      throw error
-    }
-    try syncFolder(of: path)
+    let file = try DurableFileWriter(path)
+    try produce { bytes throws(CheckpointError) in try file.write(bytes) }
+    try file.commit()
   }
 
   /// Writes a text as ``replace(_:with:)`` does.
   public static func replace(_ path: String, with text: String) throws(CheckpointError) {
-    let storage = Array(text.utf8)
-    try replace(path) { write throws(CheckpointError) in
-      let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: storage.count, alignment: 1)
-      defer { copy.deallocate() }
-      copy.copyBytes(from: storage)
-      try write(UnsafeRawBufferPointer(copy))
-    }
+    let file = try DurableFileWriter(path)
+    try file.write(Array(text.utf8))
+    try file.commit()
   }
 
   /// Makes a symbolic link point elsewhere, at once.
@@ -119,27 +101,12 @@ public enum DurableFile {
 
   private static let temporarySuffix = ".partial"
 
-  private static func temporaryPath(beside path: String) -> String {
+  static func temporaryPath(beside path: String) -> String {
     let slash = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
     return "\(path[..<slash]).\(path[slash...])\(temporarySuffix)"
   }
 
-  private static func write(
-    _ bytes: UnsafeRawBufferPointer, to descriptor: Int32, _ path: String
-  ) throws(CheckpointError) {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let part = UnsafeRawBufferPointer(rebasing: rest)
-      let count = Glibc.write(descriptor, part.baseAddress, min(part.count, 1 << 30))
-      if count < 0 {
-        if errno == EINTR { continue }
-        throw failure(path)
-      }
-      rest = rest.dropFirst(count)
-    }
-  }
-
-  private static func syncFolder(of path: String) throws(CheckpointError) {
+  static func syncFolder(of path: String) throws(CheckpointError) {
     let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
     let descriptor = open(folder, O_RDONLY | O_CLOEXEC)
     if descriptor < 0 { throw failure(path) }
@@ -148,7 +115,7 @@ public enum DurableFile {
     if fsync(descriptor) != 0 && errno != EINVAL { throw failure(path) }
   }
 
-  private static func failure(_ path: String) -> CheckpointError {
+  static func failure(_ path: String) -> CheckpointError {
     .unwritable(path: path, reason: String(cString: strerror(errno)))
   }
 }

@@ -67,6 +67,22 @@ public struct DataSource: Sendable {
     }
   }
 
+  /// The labels of a split where there are any: a file, or what lies beside the data.
+  ///
+  /// - Throws: ``DataError`` if they do not fit, or a file was named that is none.
+  public static func labelsIfAny(
+    of array: NumericArray, beside name: String, split: Split, given path: String?
+  ) throws(DataError) -> Labels? {
+    if let path { return try labels(path, of: array) }
+    let found = try find(name)
+    let isTest = split == .test && found.test != nil
+    if (isTest ? found.test : found.train)?.exampleCount != array.exampleCount { return nil }
+    if let own = try labels(isTest ? found.labelFiles.test : found.labelFiles.train, of: array) {
+      return own
+    }
+    return isTest ? nil : try builtInLabels(name, exampleCount: array.exampleCount)
+  }
+
   private static func labels(
     _ path: String?, of array: NumericArray
   ) throws(DataError) -> Labels? {

@@ -101,6 +101,24 @@ public struct NumericArray: Sendable {
     try storage.load(into: memory, owner: owner, fills: fills)
   }
 
+  /// All values, of an array that fits in memory.
+  ///
+  /// - Shape: `[exampleCount, width]`.
+  /// - Throws: ``DataError/nonFinite(path:example:position:)``.
+  public func finiteValues() throws(DataError) -> [Float] {
+    let row = FloatBuffer(count: width)
+    var values: [Float] = []
+    values.reserveCapacity(exampleCount * width)
+    for example in 0..<exampleCount {
+      read(example: example, scale: 1, into: row.mutableElements)
+      if let position = row.elements.firstIndex(where: { !$0.isFinite }) {
+        throw .nonFinite(path: path, example: example, position: position)
+      }
+      values += row.elements
+    }
+    return values
+  }
+
   // A gzipped file: the header now, and later just as much as it promises.
   private static func openGzip(
     _ path: String, _ mapped: ByteStorage, isColumn: Bool

@@ -88,13 +88,13 @@ public struct MatrixView: ProductOperand {
       stride: stride)
   }
 
-  /// Takes the elements of another matrix of the same shape and stride.
+  /// Takes the elements of another matrix of the same shape.
   public func copy(_ other: MatrixView) {
     precondition(
-      rows == other.rows && columns == other.columns && stride == other.stride,
+      rows == other.rows && columns == other.columns,
       "Cannot copy \(other.shape) into \(shape)")
     for index in 0..<rows {
-      (base + index * stride).update(from: other.base + index * stride, count: columns)
+      (base + index * stride).update(from: other.base + index * other.stride, count: columns)
     }
   }
 

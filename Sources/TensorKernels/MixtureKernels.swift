@@ -75,6 +75,31 @@ public struct GaussianMixture {
     }
   }
 
+  /// Draws z from the mixture.
+  ///
+  /// - Shape: `normals` and `latents` are `[latent]`.
+  /// - Parameters:
+  ///   - uniform: On [0, 1); chooses the component.
+  ///   - normals: Standard normal numbers.
+  ///   - temperature: What deviations from the component's mean are multiplied by.
+  ///   - latents: Receives z.
+  public func draw(
+    uniform: Float, normals: UnsafeMutableBufferPointer<Float>, temperature: Float,
+    into latents: UnsafeMutableBufferPointer<Float>
+  ) {
+    var rest = uniform
+    var component = 0
+    while component < components - 1 && rest >= weights.base[component] {
+      rest -= weights.base[component]
+      component += 1
+    }
+    for index in 0..<latent {
+      let place = index * stride + component
+      latents[index] =
+        means.base[place] + temperature * normals[index] / precisions.base[place].squareRoot()
+    }
+  }
+
   private var kernel: vd_kernel_mixture {
     vd_kernel_mixture(
       latents: latent, components: components, stride: stride,

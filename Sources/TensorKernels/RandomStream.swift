@@ -23,6 +23,9 @@ public struct RandomStream: Sendable {
     case pseudoInputs = 9
     case annealingMomenta = 10
     case annealingDecisions = 11
+    case priorDraw = 12
+    case priorComponent = 13
+    case observation = 14
   }
 
   private var key: vd_kernel_random_key

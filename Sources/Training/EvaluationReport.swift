@@ -99,47 +99,17 @@ public struct EvaluationReport: Codable, Sendable {
     _ saved: SavedModel, dataName: String?, labels: String? = nil, scale: Double?, split: Split,
     importanceSamples: Int?, annealingSteps: Int? = nil, threadCount: Int, agreement: Agreement
   ) throws {
-    var configuration = saved.configuration
-    if let dataName {
-      configuration.data = dataName
-      configuration.testData = nil
-      configuration.labels = labels
-      configuration.testLabels = labels
-    }
-    if let scale { configuration.scale = scale }
-    // What suits a run need not suit other data, and what a model does not read is a mistake.
-    try agreement.onEveryRank { try configuration.validate(worldSize: 1) }
-    // Scores are computed in single precision, on any processor.
-    configuration.precision = .f32
-    let prepared = try PreparedData(
-      configuration, agreement: agreement, holdsOut: dataName == nil,
-      labelsOnlyOf: dataName == nil ? nil : split)
-    let set = prepared.examples(prepared.hasSplit ? split : .test)
-    let team = try agreement.onEveryRank { try WorkerTeam(count: threadCount) }
+    let requested = try ExampleRequest(data: dataName, labels: labels, scale: scale, split: split)
+      .open(for: saved, agreement)
+    let (set, configuration) = (requested.examples, requested.configuration)
     // Products of more draws of an example at a time are faster.
-    let drawsAtATime = importanceSamples == nil ? 0 : 256 / configuration.draws
-    let capacity = max(Evaluator.groupSize, drawsAtATime)
-    let replica = try agreement.onEveryRank {
-      if set.width != saved.inputs {
-        throw DataError.otherWidth(
-          path: configuration.data, width: set.width, expected: saved.inputs)
-      }
-      if dataName == nil && prepared.digest != saved.dataDigest {
-        throw TrainingError.otherData(
-          path: saved.file.path, run: saved.dataDigest, given: prepared.digest)
-      }
-      let model = try configuration.model(inputs: saved.inputs)
-      try MemoryEstimate.require(
-        MemoryEstimate.byteCount(model, examplesPerThread: capacity, threadCount: threadCount),
-        nodeSize: agreement.communicator.nodeSize)
-      let replica = CPUReplica(
-        model, capacity: capacity * threadCount,
-        groupCapacity: Evaluator.groupSize, team: team)
-      try saved.read(into: replica)
-      return replica
-    }
+    let model = try LoadedModel(
+      saved, threadCount: threadCount,
+      examplesPerThread: importanceSamples == nil ? 0 : 256 / configuration.draws,
+      agreement: agreement)
+    let replica = model.replica
     let evaluator = Evaluator(
-      set, configuration: configuration, communicator: agreement.communicator, team: team)
+      set, configuration: configuration, communicator: agreement.communicator, team: model.team)
     let figures = try evaluator.elbo(replica)
     if !figures.isFinite {
       let place = try agreement.firstPlace { try evaluator.locateNonFinite(replica) }
@@ -150,7 +120,7 @@ public struct EvaluationReport: Codable, Sendable {
     step = saved.progress.step
     examplesSeen = saved.progress.examplesSeen
     data = configuration.data
-    self.split = prepared.hasSplit ? split.rawValue : "all"
+    self.split = requested.splitName
     examples = figures.exampleCount
     elbo = figures.elbo
     elboStandardError = figures.standardError

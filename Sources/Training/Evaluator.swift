@@ -30,10 +30,13 @@ public final class Evaluator {
     reader = BatchReader(
       examples, binarization: configuration.binarize, seed: configuration.seed,
       capacity: groupsPerCall * Self.groupSize, team: team)
-    // One draw an example for each split, the same at every evaluation of a run.
-    noise = RandomStream(
-      seed: configuration.seed, purpose: .evaluationNoise,
-      time: examples.split == .train ? 0 : 1)
+    noise = Self.noise(examples, seed: configuration.seed)
+  }
+
+  /// One draw an example for each split, the same at every evaluation of a run.
+  public static func noise(_ examples: Examples, seed: UInt64) -> RandomStream {
+    RandomStream(
+      seed: seed, purpose: .evaluationNoise, time: examples.split == .train ? 0 : 1)
   }
 
   private var exampleCount: Int { reader.examples.count }

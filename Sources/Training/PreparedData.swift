@@ -97,6 +97,16 @@ public struct PreparedData: Sendable {
       ? trainScan.minimum / scale...trainScan.maximum / scale : 0...0
   }
 
+  /// Height, width and channels of an example, where the file's arrays have such axes.
+  var imageExtents: Extents? {
+    let shape = train.array.shape.dropFirst().map { $0 }
+    switch shape.count {
+    case 2: return Extents(height: shape[0], width: shape[1], channels: 1)
+    case 3: return Extents(height: shape[0], width: shape[1], channels: shape[2])
+    default: return nil
+    }
+  }
+
   /// The examples of a split.
   public func examples(_ split: Split) -> Examples { split == .train ? train : test }
 

@@ -1,4 +1,5 @@
 public import Checkpointing
+internal import DataLoading
 internal import Layers
 internal import TensorKernels
 public import VAEObjective
@@ -89,20 +90,24 @@ public struct SavedModel {
     }
   }
 
+  /// The extents of an example of the training data, `28x28x1`, where it has more than one axis.
+  static let exampleShapeKey = "example_shape"
+
   /// All metadata of a checkpoint.
   ///
   /// No time and no machine: equal runs give equal bytes.
   static func metadata(
-    _ configuration: TrainingConfiguration, _ progress: TrainingProgress, inputs: Int,
-    dataDigest: String
+    _ configuration: TrainingConfiguration, _ progress: TrainingProgress, data: PreparedData
   ) -> [String: String] {
-    progress.metadata.merging([
+    var own = [
       "format": "pt",
       "vae_dist_version": version,
       "configuration": configuration.withoutMachine.json,
       "seed": String(configuration.seed),
-      "inputs": String(inputs),
-      "data_digest": dataDigest,
-    ]) { _, new in new }
+      "inputs": String(data.train.width),
+      "data_digest": data.digest,
+    ]
+    if let extents = data.imageExtents { own[exampleShapeKey] = "\(extents)" }
+    return progress.metadata.merging(own) { _, new in new }
   }
 }

@@ -29,8 +29,7 @@ extension Trainer {
       self.snapshot = snapshot
       keeper?.checkpoint(
         snapshot, MetricsEvent(checkpoint: progress, wallSeconds: clock.wallSeconds),
-        metadata: SavedModel.metadata(
-          configuration, progress, inputs: data.train.width, dataDigest: data.digest),
+        metadata: SavedModel.metadata(configuration, progress, data: data),
         isBest: elboIsImproved, keep: configuration.keep)
     }
     elboIsImproved = false

@@ -93,16 +93,10 @@ extension TrainingConfiguration {
   ///
   /// Extents are height and width, and channels behind them if the file's arrays have them.
   public func resolved(for data: PreparedData) -> TrainingConfiguration {
-    let shape = data.train.array.shape.dropFirst().map { $0 }
     var result = self
     result.classes = data.classes
     result.columns = data.columns?.text
-    if !seesImages || image != nil { return result }
-    switch shape.count {
-    case 2: result.image = "\(shape[0])x\(shape[1])x1"
-    case 3: result.image = "\(shape[0])x\(shape[1])x\(shape[2])"
-    default: break
-    }
+    if seesImages && image == nil { result.image = data.imageExtents?.description }
     return result
   }
 

@@ -85,12 +85,7 @@ struct EvaluateCommand: RankCommand {
       ("--importance-samples", importanceSamples.map(String.init) ?? "default"),
       ("--annealing-steps", annealingSteps.map(String.init) ?? "default"),
     ])
-    var path = ""
-    try ranks.onRoot {
-      path = try SavedModel(path: run) { TerminalReporter.tell(skipped: $0) }.file.path
-    }
-    path = try communicator.broadcast(path)
-    let saved = try ranks.onEveryRank { try SavedModel(path: path) }
+    let saved = try SavedModel.openAlike(run, ranks)
     let share = try Processors.defaultThreadCount(communicator)
     let result = try EvaluationReport(
       saved, dataName: data, labels: labels, scale: scale, split: split,

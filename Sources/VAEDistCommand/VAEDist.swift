@@ -30,7 +30,9 @@ struct VAEDist: ParsableCommand {
       """,
     version: SavedModel.version,
     subcommands: [
-      TrainCommand.self, EvaluateCommand.self, InspectCommand.self, BenchmarkCommand.self,
+      TrainCommand.self, EvaluateCommand.self, InspectCommand.self, SampleCommand.self,
+      ReconstructCommand.self, EncodeCommand.self, DecodeCommand.self, ScoreCommand.self,
+      TraverseCommand.self, InterpolateCommand.self, ManifoldCommand.self, BenchmarkCommand.self,
       ReproduceCommand.self,
     ])
 

@@ -1,3 +1,5 @@
+import Checkpointing
+import Collectives
 import Foundation
 import TensorKernels
 import Training
@@ -94,4 +96,18 @@ func jsonText(_ value: some Encodable) throws -> String {
   let encoder = JSONEncoder()
   encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
   return String(decoding: try encoder.encode(value), as: UTF8.self)
+}
+
+extension SavedModel {
+  /// Opens a checkpoint, or a folder's newest whole one as the root finds it, on every rank.
+  ///
+  /// Collective.
+  static func openAlike(_ path: String, _ ranks: Agreement) throws -> SavedModel {
+    var found = ""
+    try ranks.onRoot {
+      found = try SavedModel(path: path) { TerminalReporter.tell(skipped: $0) }.file.path
+    }
+    found = try ranks.communicator.broadcast(found)
+    return try ranks.onEveryRank { try SavedModel(path: found) }
+  }
 }

@@ -217,6 +217,17 @@ public final class CPUReplica: Replica {
     }
   }
 
+  /// The two parts of each example's ELBO.
+  public func scoreExamples(
+    _ batch: ExampleBatch, groups: [Range<Int>], noise: RandomStream
+  ) throws(KernelError) -> [ExampleScore] {
+    try forEach(groups, of: batch, []) { worker, part, _ throws(KernelError) in
+      try worker.model.scores(
+        of: part.values, labels: part.labels, noise: worker.draw(noise, for: part),
+        parameters: self.parameters)
+    }.flatMap { $0 }
+  }
+
   /// Finds where the bound of these examples stops being a number; on the calling thread alone.
   public func locateNonFinite(
     _ batch: ExampleBatch, noise: RandomStream
@@ -233,6 +244,40 @@ public final class CPUReplica: Replica {
     return try forEach(groups, of: batch, nothing) { worker, part, _ throws(KernelError) in
       try worker.model.summarizePosteriors(
         of: part.values, labels: part.labels, parameters: self.parameters)
+    }
+  }
+
+  /// The parameters of q(z|x) of each example.
+  public func encode(
+    _ batch: ExampleBatch, groups: [Range<Int>], into posteriors: MatrixView
+  ) throws(KernelError) {
+    _ = try forEach(groups, of: batch, 0) { worker, part, group throws(KernelError) in
+      posteriors.rows(groups[group]).copy(
+        try worker.model.encode(part.values, labels: part.labels, parameters: self.parameters))
+      return 0
+    }
+  }
+
+  /// Draws latents from p(z).
+  public func drawLatents(
+    _ rows: UnsafeBufferPointer<UInt32>, seed: UInt64, temperature: Float,
+    into latents: MatrixView
+  ) throws(KernelError) {
+    try workers[0].model.drawLatents(
+      rows, seed: seed, temperature: temperature, parameters: parameters, into: latents)
+  }
+
+  /// What p(x|z) says of each of some latents.
+  public func observe(
+    _ latents: MatrixView, groups: [Range<Int>], query: ObservationQuery, into values: MatrixView
+  ) throws(KernelError) {
+    try run { worker, index throws(KernelError) in
+      for number in stride(from: index, to: groups.count, by: self.workers.count) {
+        let rows = groups[number]
+        try worker.model.observe(
+          latents.rows(rows), query: query.slice(rows), parameters: self.parameters,
+          into: values.rows(rows))
+      }
     }
   }
 

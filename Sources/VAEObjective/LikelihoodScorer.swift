@@ -40,6 +40,38 @@ final class LikelihoodScorer {
     if isFixed { freeValues?.mutableElements.update(repeating: likelihood.logSpread) }
   }
 
+  private func takeFree(_ parameters: FloatBuffer) {
+    guard let freeValues, let free else { return }
+    let own = parameters.elements[offset..<offset + free.count]
+    for index in 0..<width {
+      freeValues.base[index] = own[offset + (free.count == 1 ? 0 : index)]
+    }
+  }
+
+  /// What p(x|z) says of each row.
+  ///
+  /// - Shape: `outputs` is `[rows, heads * width]`, `values` `[rows, width]`.
+  /// - Parameters:
+  ///   - outputs: The decoder's.
+  ///   - totals: What means of counts add up to in each row; empty where they are no shares of a total.
+  ///   - uniforms: What draws take, `[rows * ObservationModel.uniformsPerValue, width]`; nil for means.
+  ///   - parameters: The flat parameters.
+  ///   - values: Receives means or draws.
+  func observe(
+    _ outputs: MatrixView, totals: [Float], uniforms: MatrixView?, parameters: FloatBuffer,
+    into values: MatrixView
+  ) {
+    takeFree(parameters)
+    let model = ObservationModel(likelihood, width: width)
+    let each = ObservationModel.uniformsPerValue
+    for row in 0..<outputs.rows {
+      model.fill(
+        values.row(row), outputs: UnsafeBufferPointer(outputs.row(row)), free: freeValues?.elements,
+        total: totals.isEmpty ? 1 : Double(totals[row]),
+        uniforms: uniforms.map { $0.rows(row * each..<(row + 1) * each) })
+    }
+  }
+
   /// log p(x|z) of each row, and where wanted the gradient of −log p.
   ///
   /// - Shape: As `LikelihoodScoring.run`.
@@ -63,13 +95,8 @@ final class LikelihoodScorer {
       likelihood.family, draws: draws,
       gradientScale: gradient != nil || differentiates ? scale : nil)
     scoring.rowScales = rowScales
+    takeFree(parameters)
     if let freeValues, let freeGradient {
-      if let free {
-        let own = parameters.elements[offset..<offset + free.count]
-        for index in 0..<width {
-          freeValues.base[index] = own[offset + (free.count == 1 ? 0 : index)]
-        }
-      }
       freeGradient.mutableElements.update(repeating: 0)
       scoring.free = (freeValues, freeGradient)
     }

@@ -110,6 +110,14 @@ final class LearnedPrior {
     }
   }
 
+  /// Draws z from the components that were taken last.
+  func draw(
+    uniform: Float, normals: UnsafeMutableBufferPointer<Float>, temperature: Float,
+    into latents: UnsafeMutableBufferPointer<Float>
+  ) {
+    mixture.draw(uniform: uniform, normals: normals, temperature: temperature, into: latents)
+  }
+
   /// log p(z) of each draw, nats, until the next call.
   func density(of latents: MatrixView, arena: Arena) -> UnsafeBufferPointer<Double> {
     mixture.density(

@@ -36,6 +36,47 @@ public struct ExampleBatch {
   }
 }
 
+/// The two parts of an example's ELBO, nats.
+public struct ExampleScore: Sendable, Equatable {
+  /// E_q[log p(x|z)], the mean over the draws.
+  public let reconstructionLogLikelihood: Double
+  /// KL(q(z|x) ‖ p(z)).
+  public let klDivergence: Double
+}
+
+/// What is asked of p(x|z), and what is known besides z.
+public struct ObservationQuery {
+  /// Mean or draw.
+  public var observation: Observation
+  /// The number of each row, which keys the noise of draws.
+  public var rows: [UInt32]
+  /// What keys it besides.
+  public var seed: UInt64
+  /// The class of each row; empty where the model knows none.
+  public var labels: [UInt32]
+  /// What means of counts add up to in each row; empty where they are no shares of a total.
+  public var totals: [Float]
+
+  /// A question about some rows.
+  public init(
+    _ observation: Observation, rows: [UInt32], seed: UInt64, labels: [UInt32] = [],
+    totals: [Float] = []
+  ) {
+    self.observation = observation
+    self.rows = rows
+    self.seed = seed
+    self.labels = labels
+    self.totals = totals
+  }
+
+  func slice(_ range: Range<Int>) -> ObservationQuery {
+    ObservationQuery(
+      observation, rows: Array(rows[range]), seed: seed,
+      labels: labels.isEmpty ? [] : Array(labels[range]),
+      totals: totals.isEmpty ? [] : Array(totals[range]))
+  }
+}
+
 /// What the gradient of a batch brought, and how long its two halves took on the calling thread.
 public struct GradientOutcome: Sendable {
   /// Sums over the examples.
@@ -129,6 +170,51 @@ public protocol Replica: AnyObject {
   func summarizePosteriors(
     _ batch: ExampleBatch, groups: [Range<Int>]
   ) throws(KernelError) -> [PosteriorSums]
+
+  /// The two parts of each example's ELBO.
+  ///
+  /// As ``score(_:groups:noise:)``, whose sums are of these.
+  ///
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  func scoreExamples(
+    _ batch: ExampleBatch, groups: [Range<Int>], noise: RandomStream
+  ) throws(KernelError) -> [ExampleScore]
+
+  /// The parameters of q(z|x) of each example.
+  ///
+  /// - Parameters:
+  ///   - batch: The examples of all groups.
+  ///   - groups: Which rows of the batch are a group; an example's figures depend on its group alone.
+  ///   - posteriors: Receives means and log variances, `[examples, 2 * latent]`.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  func encode(
+    _ batch: ExampleBatch, groups: [Range<Int>], into posteriors: MatrixView
+  ) throws(KernelError)
+
+  /// Draws latents from p(z).
+  ///
+  /// - Parameters:
+  ///   - rows: The number of each draw, which keys its noise.
+  ///   - seed: What keys the noise besides.
+  ///   - temperature: What deviations from the mean (of a component) are multiplied by.
+  ///   - latents: Receives z, `[rows, latent]`.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  func drawLatents(
+    _ rows: UnsafeBufferPointer<UInt32>, seed: UInt64, temperature: Float,
+    into latents: MatrixView
+  ) throws(KernelError)
+
+  /// What p(x|z) says of each of some latents.
+  ///
+  /// - Parameters:
+  ///   - latents: `[rows, latent]`.
+  ///   - groups: Which rows are a group; a row's values depend on its group alone.
+  ///   - query: What else there is to know of the rows.
+  ///   - values: Receives means or draws, `[rows, inputs]`.
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  func observe(
+    _ latents: MatrixView, groups: [Range<Int>], query: ObservationQuery, into values: MatrixView
+  ) throws(KernelError)
 
   /// The importance-weighted bound of each example, nats.
   ///

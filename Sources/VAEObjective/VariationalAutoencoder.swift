@@ -112,6 +112,26 @@ public final class VariationalAutoencoder {
     try forward(data, labels: labels, noise: noise, parameters: parameters, gradient: nil).elbo
   }
 
+  /// The two parts of each example's ELBO, as ``elbo(of:labels:noise:parameters:)`` adds them.
+  ///
+  /// - Throws: `KernelError` if oneDNN refuses the shape.
+  func scores(
+    of data: MatrixView, labels: UnsafeBufferPointer<UInt32>?, noise: MatrixView,
+    parameters: FloatBuffer
+  ) throws(KernelError) -> [ExampleScore] {
+    _ = try forward(data, labels: labels, noise: noise, parameters: parameters, gradient: nil)
+    return (0..<data.rows).map { exampleScore($0) }
+  }
+
+  // Of the latest forward pass.
+  private func exampleScore(_ example: Int) -> ExampleScore {
+    let draws = configuration.draws
+    let scores = drawFigures[example * draws..<(example + 1) * draws]
+    return ExampleScore(
+      reconstructionLogLikelihood: scores.reduce(0, +) / Double(draws),
+      klDivergence: exampleFigures[example])
+  }
+
   /// The ELBO of these examples, and the gradient of its negative, summed over the examples.
   ///
   /// The SGVB estimator: the expectation over q is the mean over `draws` draws. The KL divergence from
@@ -279,12 +299,11 @@ public final class VariationalAutoencoder {
     }
     var elbo = ELBO(exampleCount: data.rows)
     for example in 0..<data.rows {
-      let scores = drawFigures[example * draws..<(example + 1) * draws]
-      let reconstruction = scores.reduce(0, +) / Double(draws)
-      let divergence = exampleFigures[example]
-      elbo.reconstructionLogLikelihoodSum += reconstruction
-      elbo.klDivergenceSum += divergence
-      elbo.squareSum += (reconstruction - divergence) * (reconstruction - divergence)
+      let score = exampleScore(example)
+      let own = score.reconstructionLogLikelihood - score.klDivergence
+      elbo.reconstructionLogLikelihoodSum += score.reconstructionLogLikelihood
+      elbo.klDivergenceSum += score.klDivergence
+      elbo.squareSum += own * own
     }
     return Pass(
       elbo: elbo, boundSum: boundSum, encoderContext: encoderContext,

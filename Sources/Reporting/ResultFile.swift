@@ -1,0 +1,137 @@
+public import Checkpointing
+
+/// Part of every row of a result, under one name.
+public struct ResultColumn: Sendable, Equatable {
+  /// How its numbers are kept.
+  public enum Kind: String, Sendable {
+    /// Single precision.
+    case float32 = "<f4"
+    /// Double precision.
+    case float64 = "<f8"
+    /// Whole numbers of 64 bits.
+    case int64 = "<i8"
+
+    var byteCount: Int { self == .float32 ? 4 : 8 }
+  }
+
+  /// Its name: of an array, and what the names of its numbers in a table begin with.
+  public let name: String
+  /// How its numbers are kept.
+  public let kind: Kind
+  /// The extents of a row's numbers; empty for one number.
+  public let shape: [Int]
+
+  /// A column of one number, or of several.
+  public init(_ name: String, _ kind: Kind, shape: [Int] = []) {
+    self.name = name
+    self.kind = kind
+    self.shape = shape
+  }
+
+  /// Numbers of a row.
+  public var width: Int { shape.reduce(1, *) }
+
+  // In a table each number has a column of its own.
+  var tableNames: [String] { shape.isEmpty ? [name] : (0..<width).map { "\(name)_\($0)" } }
+}
+
+/// The numbers of some rows of a column.
+public enum ResultValues: Sendable {
+  /// Single precision.
+  case float32([Float])
+  /// Double precision.
+  case float64([Double])
+  /// Whole numbers.
+  case int64([Int64])
+
+  var count: Int {
+    switch self {
+    case .float32(let values): values.count
+    case .float64(let values): values.count
+    case .int64(let values): values.count
+    }
+  }
+
+  func withBytes<Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
+  ) throws(Failure) {
+    switch self {
+    case .float32(let values): try Self.bytes(of: values, body)
+    case .float64(let values): try Self.bytes(of: values, body)
+    case .int64(let values): try Self.bytes(of: values, body)
+    }
+  }
+
+  private static func bytes<Value, Failure: Error>(
+    of values: [Value], _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
+  ) throws(Failure) {
+    try values.withUnsafeBufferPointer { buffer throws(Failure) in
+      try body(UnsafeRawBufferPointer(buffer))
+    }
+  }
+
+  /// A number as text that reads back as the same number.
+  func text(_ index: Int) -> String {
+    switch self {
+    case .float32(let values): "\(values[index])"
+    case .float64(let values): "\(values[index])"
+    case .int64(let values): "\(values[index])"
+    }
+  }
+}
+
+/// A file that rows are added to; it comes into its place whole, or not at all.
+public protocol ResultFile: AnyObject {
+  /// Adds rows.
+  ///
+  /// - Parameter values: For each column the numbers of the same rows.
+  /// - Throws: `CheckpointError.unwritable`.
+  func append(_ values: [ResultValues]) throws(CheckpointError)
+  /// Puts the file in its place.
+  ///
+  /// - Throws: `CheckpointError.unwritable`.
+  func finish() throws(CheckpointError)
+}
+
+/// What a result can be written as.
+public enum ResultFormat: String, Sendable, CaseIterable {
+  /// An array, the first column of several numbers; memory-mappable.
+  case npy
+  /// An array for each column.
+  case npz
+  /// A table with a header.
+  case csv
+  /// The same, between tabulators.
+  case tsv
+
+  /// By the ending of a path; nil for another.
+  public init?(path: String) {
+    guard let dot = path.lastIndex(of: ".") else { return nil }
+    self.init(rawValue: path[path.index(after: dot)...].lowercased())
+  }
+
+  /// Begins a file.
+  ///
+  /// - Parameters:
+  ///   - path: Where it will be.
+  ///   - columns: What a row holds.
+  ///   - rowCount: How many rows will be added.
+  /// - Returns: The file, which is there once it is finished.
+  /// - Throws: `CheckpointError.unwritable`.
+  public func begin(
+    _ path: String, columns: [ResultColumn], rowCount: Int
+  ) throws(CheckpointError) -> any ResultFile {
+    if DurableFile.exists(path) && !DurableFile.isRegularFile(path) {
+      throw .unwritable(path: path, reason: "it is there, and no file")
+    }
+    if let slash = path.lastIndex(of: "/"), slash > path.startIndex {
+      try DurableFile.makeFolder(String(path[..<slash]))
+    }
+    switch self {
+    case .npy: return try NPYFile(path, columns: columns, rowCount: rowCount)
+    case .npz: return try NPZFile(path, columns: columns, rowCount: rowCount)
+    case .csv: return try TextTable(path, columns: columns, separator: ",")
+    case .tsv: return try TextTable(path, columns: columns, separator: "\t")
+    }
+  }
+}
