@@ -56,7 +56,7 @@ def main(program: str) -> None:
             [program, "evaluate", run, "--split", "train", "--json"], check=True, timeout=60,
             capture_output=True).stdout)
         assert abs(kl - report["kl_divergence"]) < 0.1 * max(kl, 0.1), (kl, report)
-    print("1 passed, 0 failed")
+    print("a run read")
 
 
 if __name__ == "__main__":
