@@ -148,6 +148,7 @@ let package = Package(
         "Training", "VAEObjective", "TensorKernels", "DataLoading", "Checkpointing", "Collectives",
         "TestSupport",
       ]),
+    .testTarget(name: "InferenceTests", dependencies: ["Inference", "TestSupport"]),
     .testTarget(
       name: "MultiRankTests",
       dependencies: [

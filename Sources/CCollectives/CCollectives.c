@@ -36,6 +36,16 @@ void vd_mpi_error_text(int code, char *text, size_t capacity) {
   text[capacity - 1] = 0;
 }
 
+void vd_mpi_library_version(char *text, size_t capacity) {
+  char whole[MPI_MAX_LIBRARY_VERSION_STRING + 1] = {0};
+  int length = 0;
+  if (MPI_Get_library_version(whole, &length) != MPI_SUCCESS) strcpy(whole, "unknown");
+  // Open MPI goes on with who built it, and where.
+  whole[strcspn(whole, ",\n")] = 0;
+  strncpy(text, whole, capacity - 1);
+  text[capacity - 1] = 0;
+}
+
 MPI_Datatype vd_mpi_datatype(enum vd_mpi_type type) {
   switch (type) {
   case VD_MPI_DOUBLE:

@@ -177,6 +177,9 @@ public final class MPICommunicator: Communicator {
       operation: operation, code: Int(code), text: text { vd_mpi_error_text(code, $0, $1) })
   }
 
+  /// The name and version of the MPI library.
+  public static var libraryVersion: String { text { vd_mpi_library_version($0, $1) } }
+
   private static func text(
     _ write: (UnsafeMutablePointer<CChar>, Int) -> Void
   ) -> String {

@@ -79,12 +79,7 @@ public struct Picture: Sendable {
   ///
   /// - Throws: `CheckpointError.unwritable`.
   public func write(to path: String) throws(CheckpointError) {
-    if DurableFile.exists(path) && !DurableFile.isRegularFile(path) {
-      throw .unwritable(path: path, reason: "it is there, and no file")
-    }
-    if let slash = path.lastIndex(of: "/"), slash > path.startIndex {
-      try DurableFile.makeFolder(String(path[..<slash]))
-    }
+    try DurableFile.makePlace(for: path)
     guard let bytes = png else {
       throw .unwritable(path: path, reason: "libpng takes no picture of \(width)x\(height) pixels")
     }

@@ -121,17 +121,24 @@ public enum ResultFormat: String, Sendable, CaseIterable {
   public func begin(
     _ path: String, columns: [ResultColumn], rowCount: Int
   ) throws(CheckpointError) -> any ResultFile {
-    if DurableFile.exists(path) && !DurableFile.isRegularFile(path) {
-      throw .unwritable(path: path, reason: "it is there, and no file")
-    }
-    if let slash = path.lastIndex(of: "/"), slash > path.startIndex {
-      try DurableFile.makeFolder(String(path[..<slash]))
-    }
+    try DurableFile.makePlace(for: path)
     switch self {
     case .npy: return try NPYFile(path, columns: columns, rowCount: rowCount)
     case .npz: return try NPZFile(path, columns: columns, rowCount: rowCount)
     case .csv: return try TextTable(path, columns: columns, separator: ",")
     case .tsv: return try TextTable(path, columns: columns, separator: "\t")
+    }
+  }
+}
+
+extension DurableFile {
+  /// Makes the folder that a file will be in; what is there already must be a file.
+  static func makePlace(for path: String) throws(CheckpointError) {
+    if exists(path) && !isRegularFile(path) {
+      throw .unwritable(path: path, reason: "it is there, and no file")
+    }
+    if let slash = path.lastIndex(of: "/"), slash > path.startIndex {
+      try makeFolder(String(path[..<slash]))
     }
   }
 }

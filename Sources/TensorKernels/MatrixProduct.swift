@@ -120,6 +120,12 @@ public final class MatrixProduct {
     }
   }
 
+  /// oneDNN's version.
+  public static var libraryVersion: String {
+    guard let version = dnnl_version()?.pointee else { return "unknown" }
+    return "\(version.major).\(version.minor).\(version.patch)"
+  }
+
   /// Makes oneDNN run on the calling thread alone.
   public static func useCallingThreadOnly() {
     vd_dnnl_use_calling_thread_only()

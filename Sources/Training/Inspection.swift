@@ -78,10 +78,7 @@ public struct RunInspection: Codable, Sendable {
     configuration = settings
     latest = folder.checkpoints.target(of: "latest")
     best = folder.checkpoints.target(of: "best")
-    let data = (try? Data(contentsOf: URL(filePath: folder.metricsPath))) ?? Data()
-    let events = data.split(separator: UInt8(ascii: "\n")).compactMap {
-      try? JSONDecoder().decode(MetricsEvent.self, from: Data($0))
-    }
+    let events = MetricsEvent.all(in: folder.metricsPath)
     lastTrain = events.last { $0.event == "train" }
     lastTest = events.last { $0.event == "evaluate" }
     isComplete = events.last?.event == "end"

@@ -48,6 +48,14 @@ public final class LoadedModel {
     }
   }
 
+  /// Layer after layer, as text, and how many numbers were trained.
+  public var network: (text: String, parameterCount: Int) {
+    get throws {
+      let configuration = try saved.configuration.model(inputs: saved.inputs)
+      return (configuration.networkText, replica.layout.parameterCount)
+    }
+  }
+
   /// The extents of an example, where it is an image; nil where that is not known.
   public var imageExtents: Extents? {
     let text =
@@ -134,4 +142,15 @@ public struct RequestedExamples: Sendable {
   public let configuration: TrainingConfiguration
   /// `train` or `test`; `all` where other data are taken whole.
   public let splitName: String
+
+  /// The test examples of a run's own data, which are open already.
+  public init(testOf data: PreparedData, _ configuration: TrainingConfiguration) {
+    self.init(examples: data.test, configuration: configuration, splitName: Split.test.rawValue)
+  }
+
+  init(examples: Examples, configuration: TrainingConfiguration, splitName: String) {
+    self.examples = examples
+    self.configuration = configuration
+    self.splitName = splitName
+  }
 }

@@ -69,10 +69,21 @@ extension MetricsEvent {
     self.message = message
   }
 
+  /// The beginning of a run, or of a part of it.
+  init(start progress: TrainingProgress, machine: TrainingMachine, wallSeconds: Double) {
+    self.init("start", progress, epoch: progress.epochInText, wallSeconds: wallSeconds)
+    self.machine = machine
+  }
+
   /// The end of the run; the message says why where it is not its last step.
-  init(end progress: TrainingProgress, message: String?, wallSeconds: Double) {
+  init(end progress: TrainingProgress, message: String?, times: StepTimes, wallSeconds: Double) {
     self.init("end", progress, epoch: progress.epochInText, wallSeconds: wallSeconds)
     self.message = message
+    stepSeconds = [
+      "data": times.data, "forward": times.forward, "backward": times.backward,
+      "all_reduce": times.allReduceExposed, "optimizer": times.optimizer,
+      "other": max(times.other, 0),
+    ]
   }
 }
 

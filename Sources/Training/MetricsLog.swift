@@ -17,7 +17,7 @@ internal import Glibc
 ///
 /// The names are a contract: other programs read them.
 public struct MetricsEvent: Codable, Sendable, Equatable {
-  /// `train`, `evaluate`, `checkpoint`, `rollback`, `recomputation`, `failure` or `end`.
+  /// `start`, `train`, `evaluate`, `checkpoint`, `rollback`, `recomputation`, `failure` or `end`.
   public var event: String
   /// Updates done.
   public var step: Int
@@ -47,6 +47,10 @@ public struct MetricsEvent: Codable, Sendable, Equatable {
   public var message: String?
   /// The rate after going back.
   public var learningRate: Double?
+  /// Who computes from a start on.
+  public var machine: TrainingMachine?
+  /// Where the time of the steps since the start went, seconds, by name.
+  public var stepSeconds: [String: Double]?
 
   enum CodingKeys: String, CodingKey {
     case event
@@ -64,6 +68,8 @@ public struct MetricsEvent: Codable, Sendable, Equatable {
     case checkpoint
     case message
     case learningRate = "learning_rate"
+    case machine
+    case stepSeconds = "step_seconds"
   }
 
   /// The events of a file, in order.

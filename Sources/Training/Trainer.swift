@@ -125,6 +125,8 @@ public final class Trainer {
   private let threads: Int
   private var stop: StopReason?
   var hasBeenStopped: Bool { stop != nil }
+  /// Whether steps were made to the run's end, and nobody asked for an earlier one.
+  public var hasCompleted: Bool { stop == nil && stepper.times.stepCount > 0 && isOver }
 
   /// Trains to the end of the run.
   ///
@@ -174,6 +176,13 @@ public final class Trainer {
         }
       }
     }
+    keeper?.append(
+      MetricsEvent(
+        start: progress,
+        machine: TrainingMachine(
+          ranks: communicator.worldSize, threads: threads, hosts: hosts,
+          usesMPI: communicator is MPICommunicator),
+        wallSeconds: clock.wallSeconds))
     observer?.willTrain(
       RunSummary(
         configuration: configuration, runPath: folder.path, data: data,
@@ -201,7 +210,7 @@ public final class Trainer {
         : MetricsEvent(
           end: progress,
           message: progress.step < totalSteps ? "the test ELBO rose no more" : nil,
-          wallSeconds: clock.wallSeconds))
+          times: stepper.times, wallSeconds: clock.wallSeconds))
     if let stop, !isOver {
       observer?.didStop(stop, progress, runPath: folder.path)
       return stop

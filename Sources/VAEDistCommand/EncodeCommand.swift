@@ -52,14 +52,21 @@ struct AskedExamples {
   ///
   /// Collective.
   init(_ options: ExampleOptions, _ question: Question) throws {
-    let ranks = question.ranks
-    requested = try options.request.open(for: question.saved, ranks)
-    let array = requested.examples.array
-    let name = requested.configuration.data
-    let own = requested.configuration
-    let path = options.labels ?? (options.split == .train ? own.labels : own.testLabels)
+    let requested = try options.request.open(for: question.saved, question.ranks)
+    try self.init(requested, options.split, labels: options.labels, question.ranks)
+  }
+
+  /// Takes some that are open, and looks for their labels.
+  ///
+  /// Collective.
+  init(
+    _ requested: RequestedExamples, _ split: Split, labels given: String?, _ ranks: Agreement
+  ) throws {
+    self.requested = requested
+    let (array, own) = (requested.examples.array, requested.configuration)
+    let path = given ?? (split == .train ? own.labels : own.testLabels)
     labels = try ranks.onEveryRank {
-      try DataSource.labelsIfAny(of: array, beside: name, split: options.split, given: path)
+      try DataSource.labelsIfAny(of: array, beside: own.data, split: split, given: path)
     }
   }
 

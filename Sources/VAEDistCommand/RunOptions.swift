@@ -14,6 +14,9 @@ struct RunOptions: ParsableArguments {
   )
   var walltime: String?
 
+  @Flag(help: "Write no report.html at the end.")
+  var noReport = false
+
   @Option(help: "A YAML file of the same names; flags win.")
   var config: String?
 

@@ -37,7 +37,7 @@ struct TrainCommand: RankCommand {
     let time = options.run.walltime.flatMap { Duration(walltime: $0) }
     let session = TrainingSession(
       ranks: ranks, reporter: reporter, end: time.map { start.advanced(by: $0) },
-      isLast: true)
+      isLast: true, writesReport: !options.run.noReport)
     _ = try session.run(
       flags: given, folder: options.run.run.map { RunFolder(path: $0) }, resume: options.run.resume)
   }

@@ -13,6 +13,8 @@ struct TrainingSession {
   var end: ContinuousClock.Instant?
   /// Whether the process ends with it.
   var isLast = false
+  /// Whether `report.html` is written at its end.
+  var writesReport = false
 
   /// Trains.
   ///
@@ -74,6 +76,9 @@ struct TrainingSession {
     let stop = try trainer.run(
       isResuming: isResuming, from: saved,
       configurationText: try ConfigurationFile.text(configuration))
+    if writesReport && trainer.hasCompleted {
+      try ReportCommand.writeAtEnd(folder, data: data, threads: threadCount, ranks)
+    }
     return (folder, stop)
   }
 

@@ -32,6 +32,9 @@ void vd_mpi_abort(int status);
 /// MPI's own words for an error code, cut to the capacity, always terminated.
 void vd_mpi_error_text(int code, char *text, size_t capacity);
 
+/// The name and version of the MPI library, cut to the capacity; MPI need not have been started.
+void vd_mpi_library_version(char *text, size_t capacity);
+
 /// Combines `count` elements over all ranks, in place; every rank ends with the same values.
 int vd_mpi_all_reduce(void *values, size_t count, enum vd_mpi_type type,
                       enum vd_mpi_operation operation);

@@ -1,0 +1,129 @@
+internal import Collectives
+internal import DataLoading
+public import Training
+internal import VAEObjective
+
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
+/// What a report shows of a trained model: its latents, and what it makes of them.
+///
+/// The root's says it; on other ranks the figures are empty.
+public struct RunPortrait: Sendable {
+  /// How many examples were asked about, evenly spread over the set.
+  public let exampleCount: Int
+  /// Mean KL divergence of each latent, nats; nil where a learned prior ties them together.
+  public let divergences: [Double]?
+  /// Latents whose posterior mean has a variance above 0.01 over the examples.
+  public let activeUnits: Int
+  /// Posterior means of some examples, `[points, latent]`.
+  public let means: [Float]
+  /// The points' numbers in the set.
+  public let points: [Int]
+  /// Draws of p(z) as E[x|z], `[samples, inputs]`; empty where examples cannot be shown.
+  public let samples: [Float]
+  /// Some examples, `[pairs, inputs]`, and what the decoder makes of their posterior means.
+  public let originals: [Float]
+  /// `[pairs, inputs]`.
+  public let reconstructions: [Float]
+  /// Of two latents the manifold; otherwise one latent a row, from −3 to 3; `[tiles, inputs]`.
+  public let paths: [Float]
+  /// Images in a row of the paths.
+  public let pathColumns: Int
+  /// The latent of each row of the paths; empty for the manifold.
+  public let pathLatents: [Int]
+
+  private static let mostExamples = 10_000
+  private static let mostPoints = 2_000
+
+  /// Asks.
+  ///
+  /// Collective.
+  ///
+  /// - Parameters:
+  ///   - inference: The model.
+  ///   - requested: Examples of it.
+  ///   - isShown: Whether examples are images that can be shown.
+  /// - Throws: `SharedFailure` for what all ranks know of, `CollectiveError` for what one met.
+  public init(
+    _ inference: Inference, _ requested: RequestedExamples, isShown: Bool
+  ) throws {
+    let latent = inference.model.saved.configuration.latent
+    let chosen = Self.spread(requested.examples.count, Self.mostExamples)
+    exampleCount = chosen.count
+    let shown = Self.spread(chosen.count, Self.mostPoints).map { Int($0) }
+    points = shown.map { Int(chosen[$0]) }
+    let isPoint = Set(shown)
+    var pointMeans: [Float] = []
+    var sums = [Double](repeating: 0, count: 3 * latent)  // of KL, μ and μ²
+    try inference.encode(requested, chosen) { encoding in
+      for row in encoding.rows {
+        let own =
+          (row - encoding.rows.lowerBound) * latent..<(row - encoding.rows.lowerBound + 1)
+          * latent
+        for (index, place) in own.enumerated() {
+          let (mean, deviation) = (
+            Double(encoding.means[place]), Double(encoding.deviations[place])
+          )
+          sums[index] +=
+            0.5 * (mean * mean + deviation * deviation - 1) - log(max(deviation, 1e-30))
+          sums[latent + index] += mean
+          sums[2 * latent + index] += mean * mean
+        }
+        if isPoint.contains(row) { pointMeans += encoding.means[own] }
+      }
+    }
+    means = pointMeans
+    let count = Double(max(chosen.count, 1))
+    let hasStandardPrior = inference.model.saved.configuration.prior == .standard
+    let divergence = sums.prefix(latent).map { $0 / count }
+    divergences = hasStandardPrior ? divergence : nil
+    activeUnits = (0..<latent).count {
+      let mean = sums[latent + $0] / count
+      return sums[2 * latent + $0] / count - mean * mean > 0.01
+    }
+    guard isShown else {
+      (samples, originals, reconstructions, paths) = ([], [], [], [])
+      (pathColumns, pathLatents) = (1, [])
+      return
+    }
+    let options = Inference.Options()
+    func observed(_ source: Inference.LatentSource) throws -> [Float] {
+      var all: [Float] = []
+      try inference.observe(source, options) { all += $2 }
+      return all
+    }
+    samples = try observed(.prior(count: 100, temperature: 1))
+    var (values, rebuilt): ([Float], [Float]) = ([], [])
+    try inference.reconstruct(
+      requested, Self.spread(requested.examples.count, 50), .mean, seed: 0
+    ) {
+      values += $1
+      rebuilt += $2
+    }
+    (originals, reconstructions) = (values, rebuilt)
+    if latent == 2 {
+      pathColumns = 20
+      pathLatents = []
+      paths = try observed(.given(LatentPaths.manifold(size: 20)))
+    } else {
+      pathColumns = 11
+      // The root alone has the sums.
+      let order = divergence.indices.sorted { divergence[$0] > divergence[$1] }.prefix(10)
+      let text = try inference.model.agreement.communicator.broadcast(
+        order.map(String.init).joined(separator: ","))
+      pathLatents = text.split(separator: ",").compactMap { Int($0) }
+      paths = try observed(
+        .given(
+          LatentPaths.traverse(
+            [Float](repeating: 0, count: latent), latents: pathLatents, range: -3...3, count: 11)))
+    }
+  }
+
+  // Some of the first `count` numbers, at equal distances.
+  private static func spread(_ count: Int, _ most: Int) -> [UInt32] {
+    let kept = min(count, most)
+    return (0..<kept).map { UInt32($0 * count / kept) }
+  }
+}
