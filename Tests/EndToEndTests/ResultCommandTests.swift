@@ -109,6 +109,7 @@ import Testing
       #expect(outcome.errors.split(separator: "\n").count == 1, "\(arguments): \(outcome.errors)")
     }
     let names = try FileManager.default.contentsOfDirectory(atPath: run)
-    #expect(Set(names) == ["checkpoints", "config.yaml", "metrics.jsonl"], "\(names)")
+    #expect(
+      Set(names) == ["checkpoints", "config.yaml", "metrics.jsonl", "report.html"], "\(names)")
   }
 }
