@@ -95,12 +95,19 @@ let package = Package(
       ],
       exclude: ["README.md"], swiftSettings: swiftSettings),
 
+    .target(
+      name: "Exporting",
+      dependencies: [
+        "Training", "VAEObjective", "Layers", "TensorKernels", "Checkpointing", "Reporting",
+      ],
+      exclude: ["README.md"], swiftSettings: swiftSettings),
+
     // MARK: Level 5, the command
     .target(
       name: "VAEDistCommand",
       dependencies: [
-        "Inference", "Reporting", "Training", "VAEObjective", "DataLoading", "Checkpointing",
-        "Collectives", "Digests",
+        "Inference", "Exporting", "Reporting", "Training", "VAEObjective", "DataLoading",
+        "Checkpointing", "Collectives", "Digests",
         argumentParser, yams,
       ],
       exclude: ["README.md"],

@@ -75,6 +75,27 @@ public struct SavedModel {
     try read(replica.layout, prefix: "", into: replica.parameters)
   }
 
+  /// The trained tensors: names, extents and numbers as the file has them.
+  ///
+  /// - Throws: `CheckpointError` if one is missing or of another shape.
+  public func parameters() throws -> [(name: String, shape: [Int], values: [Float])] {
+    let layout = CPUReplica.layout(of: try configuration.model(inputs: inputs))
+    return try layout.tensors.map {
+      ($0.name, $0.shape, try file.floats(named: $0.name, shape: $0.shape))
+    }
+  }
+
+  /// Writes the trained tensors alone, without what only a resumed run needs.
+  ///
+  /// - Throws: `CheckpointError`.
+  public func writeParameters(to path: String) throws {
+    let kept = ["format", "vae_dist_version", "configuration", "inputs", "data_digest", "step"]
+    try SafetensorsFile.write(
+      try parameters().map { tensor in
+        TensorSource(name: tensor.name, shape: tensor.shape) { tensor.values }
+      }, metadata: file.metadata.filter { kept.contains($0.key) }, to: path)
+  }
+
   func read(into optimizer: Optimizer, layout: ParameterLayout) throws(CheckpointError) {
     for (name, buffer) in optimizer.state {
       try read(layout, prefix: "\(name).", into: buffer)

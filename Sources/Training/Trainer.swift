@@ -189,7 +189,7 @@ public final class Trainer {
         network: stepper.model.networkText, parameterCount: replica.layout.parameterCount,
         worldSize: communicator.worldSize,
         threadCount: threads, totalSteps: totalSteps, stepsPerEpoch: sampler.stepsPerEpoch,
-        resumed: saved?.progress,
+        resumed: saved?.progress, secondsBefore: clock.wallSeconds,
         relativeProductTime: try Processors.relativeProductTime(configuration.precision)))
     RankActivity.note(.starting, step: progress.step)
     let watch = try watchRanks()

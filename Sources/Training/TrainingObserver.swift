@@ -23,6 +23,8 @@ public struct RunSummary: Sendable {
   public let stepsPerEpoch: Int
   /// Where the run goes on; nil for a new one.
   public let resumed: TrainingProgress?
+  /// Seconds that the run had taken before.
+  public let secondsBefore: Double
   /// How long products take in the run's number format, against `f32`.
   public let relativeProductTime: Double
 }

@@ -27,9 +27,7 @@ struct AskingOptions: ParsableArguments {
   var json = false
 
   func validate() throws {
-    if let threads, threads < 1 || threads > 4096 {
-      throw ValidationError("--threads is \(threads); it must be from 1 to 4096")
-    }
+    try checkThreads(threads)
     for path in output where !isPicture(path) && ResultFormat(path: path) == nil {
       throw ValidationError(
         "--output '\(path)' has none of the endings .npz, .npy, .csv, .tsv, .png")
@@ -189,14 +187,6 @@ struct Question {
     }
   }
 
-  // Where results go that nobody gave a place.
-  private var folder: String {
-    let parts = saved.file.path.split(separator: "/", omittingEmptySubsequences: false)
-    let parent = parts.dropLast()
-    let own = parent.last == "checkpoints" ? parent.dropLast() : parent
-    return own.isEmpty ? "." : own.joined(separator: "/")
-  }
-
   /// The paths to write, results first.
   ///
   /// - Parameter hasPicture: Whether there is a picture to be had.
@@ -212,7 +202,9 @@ struct Question {
           } ?? "the examples are no images, or the run does not know their extents"))
     }
     if options.output.isEmpty {
-      return (["\(folder)/\(command).npz"], hasPicture ? ["\(folder)/\(command).png"] : [])
+      return (
+        ["\(saved.runPath)/\(command).npz"], hasPicture ? ["\(saved.runPath)/\(command).png"] : []
+      )
     }
     return (options.output.filter { !options.isPicture($0) }, pictures)
   }

@@ -23,9 +23,7 @@ struct ReportCommand: RankCommand {
   var threads: Int?
 
   func validate() throws {
-    if let threads, threads < 1 || threads > 4096 {
-      throw ValidationError("--threads is \(threads); it must be from 1 to 4096")
-    }
+    try checkThreads(threads)
   }
 
   mutating func run(on ranks: Agreement) throws {
@@ -47,21 +45,4 @@ struct ReportCommand: RankCommand {
 
   /// Where a run's own report is.
   static func path(in folder: RunFolder) -> String { "\(folder.path)/report.html" }
-
-  /// Writes the report of a run that has just ended; what goes wrong costs the report alone.
-  ///
-  /// Collective.
-  static func writeAtEnd(
-    _ folder: RunFolder, data: PreparedData, threads: Int, _ ranks: Agreement
-  ) throws {
-    do {
-      let facts = try RunFacts(folder, data: data, threads: threads, ranks)
-      try ranks.onRoot { try ReportPage([facts]).write(to: path(in: folder)) }
-      if ranks.communicator.isRoot { say("Report: \(path(in: folder))") }
-    } catch let failure as SharedFailure {
-      if ranks.communicator.isRoot {
-        complain("Warning: no report was written: \(failure.message)\n")
-      }
-    }
-  }
 }

@@ -162,9 +162,6 @@ struct ReportPage {
 
   // MARK: Images
 
-  // So many pixels of tiles at most, that a page stays a page.
-  private static let mostPixels = 1_200_000
-
   private mutating func addImages() {
     let rows = runs.map { run in run.model.map { images(run, $0) } ?? [] }
     if rows.allSatisfy(\.isEmpty) { return }
@@ -173,41 +170,9 @@ struct ReportPage {
   }
 
   private func images(_ run: RunFacts, _ model: RunFacts.Model) -> [HTMLPage.Part] {
-    let portrait = model.portrait
-    guard let tile = model.tile else { return series(run, model) }
-    let range = model.shades ?? Self.range(of: portrait.originals)
-    func picture(_ values: [Float], columns: Int) -> Picture {
-      let pixels = tile.height * tile.width
-      let rows = max(
-        1, min(values.count / pixels / tile.channels, Self.mostPixels / pixels) / columns)
-      return Picture(
-        Array(values.prefix(rows * columns * pixels * tile.channels)), tile: tile,
-        columns: columns, range: range)
-    }
-    let size = model.saved.inputs
-    let pairs = stride(from: 0, to: portrait.originals.count, by: 10 * size).flatMap {
-      let row = $0..<min($0 + 10 * size, portrait.originals.count)
-      return Array(portrait.originals[row]) + Array(portrait.reconstructions[row])
-    }
-    var parts: [HTMLPage.Part] = [
-      .picture(
-        picture(portrait.samples, columns: 10), caption: "\(prefix(run))Samples: E[x|z], z ~ p(z)"),
-      .picture(
-        picture(pairs, columns: 10),
-        caption:
-          "\(prefix(run))Test examples, and below each row what the decoder makes of their posterior means"
-      ),
-    ]
-    let latents = portrait.pathLatents.map { "z\(Self.subscripted($0))" }
-    parts.append(
-      .picture(
-        picture(portrait.paths, columns: portrait.pathColumns),
-        caption: prefix(run)
-          + (latents.isEmpty
-            ? "Manifold: E[x|z] over the plane of latents, the unit square through the Gaussian inverse distribution function"
-            : "Traversals: one latent a row from −3 to 3, the others 0; from above, by their KL divergence: "
-              + latents.joined(separator: ", "))))
-    return parts
+    model.tile == nil
+      ? series(run, model)
+      : model.pictures.map { .picture($0.picture, caption: prefix(run) + $0.caption) }
   }
 
   // What is no image but has neighbours: a line each.
@@ -231,17 +196,6 @@ struct ReportPage {
           HTMLPage.Legend("reconstruction", color: 0),
         ])
     }
-  }
-
-  private static func range(of values: [Float]) -> ClosedRange<Float> {
-    guard let low = values.min(), let high = values.max(), low < high else { return 0...1 }
-    return low...high
-  }
-
-  private static func subscripted(_ number: Int) -> String {
-    String(
-      String(number).unicodeScalars.compactMap { Unicode.Scalar($0.value - 48 + 0x2080) }
-        .map(Character.init))
   }
 
   // MARK: Latents

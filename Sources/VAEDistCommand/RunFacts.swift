@@ -70,6 +70,14 @@ struct RunFacts {
       labels: portrait.labels(asked), tile: tile, shades: loaded.shades)
   }
 
+  /// When the run's clock stood at 0, seconds since 1970.
+  var clockStart: Double {
+    guard let start = events.first(where: { $0.machine != nil }),
+      let date = start.machine.flatMap({ try? Date($0.time, strategy: .iso8601) })
+    else { return Date.now.timeIntervalSince1970 }
+    return date.timeIntervalSince1970 - start.wallSeconds
+  }
+
   /// The last figures of a split.
   func last(_ event: String) -> MetricsEvent? { events.last { $0.event == event } }
 

@@ -17,6 +17,9 @@ struct RunOptions: ParsableArguments {
   @Flag(help: "Write no report.html at the end.")
   var noReport = false
 
+  @Flag(help: "Write TensorBoard's events to the run's folder, as the run goes and at its end.")
+  var tensorboard = false
+
   @Option(help: "A YAML file of the same names; flags win.")
   var config: String?
 

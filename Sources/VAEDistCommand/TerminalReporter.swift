@@ -17,9 +17,15 @@ final class TerminalReporter: TrainingObserver {
   private var lastDrawn: ContinuousClock.Instant
   private var firstStep = 0
   private var firstExample = 0
+  private let writesEvents: Bool
+  /// Where TensorBoard reads; nil where nobody asked, or it cannot be written.
+  private(set) var eventFile: TensorBoardRecord?
 
-  /// - Parameter isLaunched: Whether a launcher stands between this process and its terminal.
-  init(isLaunched: Bool) {
+  /// - Parameters:
+  ///   - isLaunched: Whether a launcher stands between this process and its terminal.
+  ///   - writesEvents: Whether TensorBoard is told, too.
+  init(isLaunched: Bool, writesEvents: Bool = false) {
+    self.writesEvents = writesEvents
     drawsOnOutput = isatty(STDOUT_FILENO) == 1 && (!isLaunched || Self.launcherHasTerminal)
     isTerminal = drawsOnOutput || !isLaunched && isatty(STDERR_FILENO) == 1
     start = clock.now
@@ -60,6 +66,22 @@ final class TerminalReporter: TrainingObserver {
     if let note = slownessNote(settings.precision.rawValue, run.relativeProductTime) { say(note) }
     if let resumed = run.resumed {
       say("Going on after step \(grouped(resumed.step))")
+    }
+    if writesEvents {
+      tellTensorBoard {
+        eventFile = try TensorBoardRecord(
+          RunFolder(path: run.runPath), restart: run.resumed.map { $0.step + 1 },
+          time: Date.now.timeIntervalSince1970 - run.secondsBefore)
+      }
+    }
+  }
+
+  /// Does what writes events; a run does not end because they cannot be written.
+  func tellTensorBoard(_ work: () throws -> Void) {
+    do { try work() } catch {
+      draw("")
+      complain("Warning: \(error); TensorBoard will see no more of this run\n")
+      eventFile = nil
     }
   }
 
@@ -106,6 +128,7 @@ final class TerminalReporter: TrainingObserver {
   }
 
   func didRecord(_ event: MetricsEvent) {
+    if let eventFile { tellTensorBoard { try eventFile.add(event) } }
     switch event.event {
     case "train": train = event
     case "evaluate": latestTest = event

@@ -29,15 +29,19 @@ struct TrainCommand: RankCommand {
     let start = ContinuousClock.now
     let communicator = ranks.communicator
     let reporter =
-      communicator.isRoot ? TerminalReporter(isLaunched: communicator is MPICommunicator) : nil
+      communicator.isRoot
+      ? TerminalReporter(
+        isLaunched: communicator is MPICommunicator, writesEvents: options.run.tensorboard) : nil
     let given = try ranks.onEveryRank { try Self.flags(of: options) }
     try ranks.requireEqual([
       ("--run", options.run.run ?? "default"), ("--resume", "\(options.run.resume)"),
+      ("--no-report", "\(options.run.noReport)"),
+      ("--tensorboard", "\(options.run.tensorboard)"),
     ])
     let time = options.run.walltime.flatMap { Duration(walltime: $0) }
     let session = TrainingSession(
       ranks: ranks, reporter: reporter, end: time.map { start.advanced(by: $0) },
-      isLast: true, writesReport: !options.run.noReport)
+      isLast: true, writesReport: !options.run.noReport, writesEvents: options.run.tensorboard)
     _ = try session.run(
       flags: given, folder: options.run.run.map { RunFolder(path: $0) }, resume: options.run.resume)
   }

@@ -15,6 +15,8 @@ struct TrainingSession {
   var isLast = false
   /// Whether `report.html` is written at its end.
   var writesReport = false
+  /// Whether TensorBoard is shown what the model makes at its end.
+  var writesEvents = false
 
   /// Trains.
   ///
@@ -76,10 +78,28 @@ struct TrainingSession {
     let stop = try trainer.run(
       isResuming: isResuming, from: saved,
       configurationText: try ConfigurationFile.text(configuration))
-    if writesReport && trainer.hasCompleted {
-      try ReportCommand.writeAtEnd(folder, data: data, threads: threadCount, ranks)
+    if (writesReport || writesEvents) && trainer.hasCompleted {
+      try writeResults(folder, data, threads: threadCount)
     }
     return (folder, stop)
+  }
+
+  // What goes wrong with results costs them alone.
+  private func writeResults(_ folder: RunFolder, _ data: PreparedData, threads: Int) throws {
+    do {
+      let facts = try RunFacts(folder, data: data, threads: threads, ranks)
+      try ranks.onRoot {
+        reporter?.tellTensorBoard { try reporter?.eventFile?.add(facts) }
+        if !writesReport { return }
+        let path = ReportCommand.path(in: folder)
+        try ReportPage([facts]).write(to: path)
+        say("Report: \(path)")
+      }
+    } catch let failure as SharedFailure {
+      if ranks.communicator.isRoot {
+        complain("Warning: no report was written: \(failure.message)\n")
+      }
+    }
   }
 
   // A file or folder by its full path; a known name as it is.

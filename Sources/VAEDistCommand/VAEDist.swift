@@ -33,7 +33,7 @@ struct VAEDist: ParsableCommand {
       TrainCommand.self, EvaluateCommand.self, InspectCommand.self, SampleCommand.self,
       ReconstructCommand.self, EncodeCommand.self, DecodeCommand.self, ScoreCommand.self,
       TraverseCommand.self, InterpolateCommand.self, ManifoldCommand.self, BenchmarkCommand.self,
-      ReportCommand.self, ReproduceCommand.self,
+      ReportCommand.self, ExportCommand.self, ReproduceCommand.self,
     ])
 
   static func main() -> Never {

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Checkpointing
 import Collectives
 import Foundation
@@ -98,7 +99,20 @@ func jsonText(_ value: some Encodable) throws -> String {
   return String(decoding: try encoder.encode(value), as: UTF8.self)
 }
 
+/// Fails unless a number of threads can be had.
+func checkThreads(_ threads: Int?) throws {
+  guard let threads, threads < 1 || threads > 4096 else { return }
+  throw ValidationError("--threads is \(threads); it must be from 1 to 4096")
+}
+
 extension SavedModel {
+  /// The folder of the run that the checkpoint belongs to, or the one that it lies in.
+  var runPath: String {
+    let parent = file.path.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+    let own = parent.last == "checkpoints" ? parent.dropLast() : parent
+    return own.isEmpty ? "." : own.joined(separator: "/")
+  }
+
   /// Opens a checkpoint, or a folder's newest whole one as the root finds it, on every rank.
   ///
   /// Collective.
