@@ -1,3 +1,4 @@
+internal import Checkpointing
 internal import Collectives
 internal import DataLoading
 internal import Layers
@@ -70,7 +71,17 @@ final class DataParallelStep {
     fillParameters()
   }
 
+  private var initialParameters: SafetensorsFile?
+
   private func fillParameters() {
+    if let initialParameters {
+      for tensor in replica.layout.tensors {
+        guard let values = try? initialParameters.floats(named: tensor.name, shape: tensor.shape)
+        else { preconditionFailure("\(tensor.name) was there when the file was opened") }
+        tensor.write(values, into: replica.parameters)
+      }
+      return
+    }
     configuration.initializer.fill(
       replica.parameters, layout: replica.layout, seed: configuration.seed)
     let pseudoInputCount = model.prior.pseudoInputCount
@@ -84,6 +95,17 @@ final class DataParallelStep {
         replica.setPseudoInputs(from: reader.batch(indices, epoch: nil), first: first)
       }
     }
+  }
+
+  /// Has parameters start as those of a file, now and whenever the run starts anew.
+  ///
+  /// - Throws: `CheckpointError` if a tensor is missing or of another shape; what they were then stays.
+  func start(from file: SafetensorsFile) throws(CheckpointError) {
+    for tensor in replica.layout.tensors {
+      _ = try file.floats(named: tensor.name, shape: tensor.shape)
+    }
+    initialParameters = file
+    fillParameters()
   }
 
   /// Parameters and state of a new run.

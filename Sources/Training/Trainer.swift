@@ -148,6 +148,7 @@ public final class Trainer {
       ("data", data.digest),
       ("checkpoint", saved.map { $0.file.metadata[SafetensorsFile.digestKey] ?? "" } ?? "none"),
     ])
+    if saved == nil { try takeInitialParameters() }
     if let saved {
       try restore(saved)
       // Whoever gives another rate means it.
@@ -222,6 +223,21 @@ public final class Trainer {
     observer?.didFinish(
       progress, runPath: folder.path, lostPatience: lostPatience, end: end)
     return nil
+  }
+
+  // What a new run starts from, the same on every rank.
+  private func takeInitialParameters() throws {
+    guard let path = configuration.initializeFrom else { return }
+    try agreement.onEveryRank {
+      let file = try SafetensorsFile(path: path)
+      // Other programs write none.
+      if file.metadata[SafetensorsFile.digestKey] != nil { try file.verify() }
+      try stepper.start(from: file)
+    }
+    let digest = SHA256.digest(UnsafeRawBufferPointer(replica.parameters.elements))
+    try agreement.requireEqual([
+      ("the parameters of --initialize-from", SHA256.hexadecimal(digest))
+    ])
   }
 
   func restore(_ saved: SavedModel) throws {

@@ -123,6 +123,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var draws = 1
   /// How parameters start.
   public var initializer = Initializer.glorotUniform
+  /// A safetensors file that holds what parameters start as instead.
+  public var initializeFrom: String?
 
   // MARK: Objective
   /// The lower bound that training raises.
@@ -233,6 +235,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case priorComponents = "prior-components"
     case draws
     case initializer
+    case initializeFrom = "initialize-from"
     case bound
     case gradientEstimator = "gradient-estimator"
     case beta

@@ -99,7 +99,7 @@ package struct ConfigurationFile {
     let lines = try configuration.settings.filter { $0.value != "default" }.map { name, value in
       // Paths may hold anything, so they are quoted as YAML wants it; widths are a list.
       switch name {
-      case "data", "test-data", "labels", "test-labels":
+      case "data", "test-data", "labels", "test-labels", "initialize-from":
         "\(name): \(try Yams.dump(object: value).trimmingCharacters(in: .newlines))"
       case "encoder", "decoder", "columns":
         "\(name):"

@@ -195,6 +195,12 @@ struct ModelOptions: ParsableArguments {
 
   @Option(help: help("How parameters start", defaults.initializer))
   var initializer: Initializer?
+
+  @Option(
+    help:
+      "What they start as instead: a run, a checkpoint, or a safetensors file with the same tensors."
+  )
+  var initializeFrom: String?
 }
 
 struct ObjectiveOptions: ParsableArguments {

@@ -72,6 +72,7 @@ func configure(
   settings.priorComponents = model.priorComponents
   set(\.draws, model.draws)
   set(\.initializer, model.initializer)
+  settings.initializeFrom = model.initializeFrom
   set(\.bound, objective.bound)
   set(\.gradientEstimator, objective.gradientEstimator)
   set(\.beta, objective.beta)

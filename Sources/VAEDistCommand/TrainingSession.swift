@@ -63,6 +63,7 @@ struct TrainingSession {
     configuration.testData = configuration.testData.map(Self.absolute)
     configuration.labels = configuration.labels.map(Self.absolute)
     configuration.testLabels = configuration.testLabels.map(Self.absolute)
+    configuration.initializeFrom = try initialFile(configuration.initializeFrom, saved: saved)
     // Asked on every rank, since --threads may be given on some only.
     let share = try Processors.defaultThreadCount(communicator)
     let threadCount = configuration.threads ?? share
@@ -82,6 +83,19 @@ struct TrainingSession {
       try writeResults(folder, data, threads: threadCount)
     }
     return (folder, stop)
+  }
+
+  // The file that a new run starts from: of a run, its newest checkpoint as the root finds it.
+  private func initialFile(_ path: String?, saved: SavedModel?) throws -> String? {
+    guard let path, saved == nil else { return path }
+    var file = path
+    try ranks.onRoot {
+      if DurableFile.isFolder(path) {
+        file = try SavedModel(path: path) { reporter?.didSkip($0) }.file.path
+      }
+      file = Self.absolute(file)
+    }
+    return try ranks.communicator.broadcast(file)
   }
 
   // What goes wrong with results costs them alone.
