@@ -20,6 +20,8 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
   case wrongType(path: String, name: String, type: String)
   /// A metadata entry that is missing or unreadable: the file is not a checkpoint of ours.
   case wrongMetadata(path: String, key: String, value: String?)
+  /// A checkpoint of another step than its name says.
+  case misnamed(path: String, step: Int)
   /// A folder with no checkpoint in it that can be used.
   case noneUsable(folder: String, skipped: Int)
 
@@ -42,6 +44,8 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
       "'\(path)' is not a whole safetensors file: \(reason)"
     case .digestMismatch(let path):
       "'\(path)' is damaged: its contents do not have the SHA-256 that was stored with them"
+    case .misnamed(let path, let step):
+      "'\(path)' is of step \(step), which is not what its name says"
     case .missingTensor(let path, let name):
       "'\(path)' has no tensor '\(name)', which the model needs"
     case .wrongShape(let path, let name, let actual, let expected):

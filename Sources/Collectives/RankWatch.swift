@@ -16,7 +16,7 @@ internal import Glibc
 /// A thread of each rank tells the root, and a deputy in case the root is the one that is stuck, several times
 /// a second how far its rank has come; MPI has no part in it, since MPI is what ranks hang in. The messages
 /// are datagrams: where the network does not let them through, only ranks of the same machine are watched.
-public final class RankWatch {
+public final class RankWatch: Sendable {
   private let watcher: Watcher
 
   /// Begins to watch; nil for a group of one.
@@ -25,13 +25,12 @@ public final class RankWatch {
   ///
   /// - Parameters:
   ///   - communicator: The ranks.
-  ///   - timeout: Seconds without progress after which a rank is given up.
+  ///   - timeout: Seconds of silence after which a rank is given up.
   ///   - status: The exit status of all ranks then.
-  ///   - advice: How the report ends: what to do.
   ///   - isAskedToEnd: Whether somebody has asked this process to end, perhaps since a rank has died.
   /// - Throws: A ``CollectiveError`` if the ranks cannot be asked.
   public init?(
-    _ communicator: any Communicator, timeout: Int, status: Int32, advice: String,
+    _ communicator: any Communicator, timeout: Int, status: Int32,
     isAskedToEnd: @escaping @Sendable () -> Bool = { false }
   ) throws(CollectiveError) {
     // Each rank asks the system before any of them may leave.
@@ -41,12 +40,40 @@ public final class RankWatch {
     if communicator.worldSize == 1 { return nil }
     watcher = Watcher(
       rank: communicator.rank, peers: peers, socket: socket, timeout: Double(timeout),
-      status: status, advice: advice, isAskedToEnd: isAskedToEnd)
+      status: status, isAskedToEnd: isAskedToEnd)
     if vd_prepare_stack_taking() != 0 { watcher.canTakeStack = true }
     watcher.start()
   }
 
   deinit { watcher.sayGoodbye() }
+
+  /// This rank ends in its own way.
+  public func leave() { watcher.sayGoodbye() }
+
+  /// From now on ranks are given up too that live, and come no further.
+  ///
+  /// Every rank has told of progress since the last collective.
+  ///
+  /// - Parameters:
+  ///   - timeout: Seconds without progress, or of silence, after which a rank is given up; 0 for never.
+  ///   - advice: How the report ends: what to do.
+  public func expectProgress(timeout: Int, advice: String) {
+    watcher.rules.withLock {
+      $0 = Rules(
+        timeout: timeout == 0 ? .infinity : Double(timeout), expectsProgress: true, advice: advice)
+    }
+  }
+
+  /// Ranks may take as long as they like again.
+  public func expectLife() {
+    watcher.rules.withLock { $0.expectsProgress = false }
+  }
+
+  private struct Rules {
+    var timeout: Double
+    var expectsProgress = false
+    var advice = ""
+  }
 
   // One rank's thread. Sound to send: after the start everything but the atomics is the thread's own.
   private final class Watcher: @unchecked Sendable {
@@ -56,9 +83,8 @@ public final class RankWatch {
     private let rank: Int
     private var peers: [WatchedRank]
     private let socket: DatagramSocket?
-    private let timeout: Double
+    let rules: Mutex<Rules>
     private let status: Int32
-    private let advice: String
     private let isAskedToEnd: @Sendable () -> Bool
     private let mainThread = pthread_self()
     private let isOver = Atomic<Bool>(false)
@@ -66,6 +92,7 @@ public final class RankWatch {
     private var latestChange = 0.0
     private var workBefore = 0.0  // processor seconds at that time
     private var slowest = 0.0
+    private var expectedProgress = false
     private var hasShownStack = false
     private var hasNamedTheDead = false
     var canTakeStack = false
@@ -74,14 +101,13 @@ public final class RankWatch {
 
     init(
       rank: Int, peers: [WatchedRank], socket: DatagramSocket?, timeout: Double, status: Int32,
-      advice: String, isAskedToEnd: @escaping @Sendable () -> Bool
+      isAskedToEnd: @escaping @Sendable () -> Bool
     ) {
       self.rank = rank
       self.peers = peers
       self.socket = socket
-      self.timeout = timeout
+      rules = Mutex(Rules(timeout: timeout == 0 ? .infinity : timeout))
       self.status = status
-      self.advice = advice
       self.isAskedToEnd = isAskedToEnd
     }
 
@@ -139,7 +165,11 @@ public final class RankWatch {
 
     private func look(_ now: Double) {
       let activity = RankActivity.now
-      if activity.ticks != latest.ticks {
+      let expectsProgress = rules.withLock { $0.expectsProgress }
+      if expectsProgress != expectedProgress {
+        // How long loading took says nothing of steps.
+        (slowest, latestChange, expectedProgress) = (0, now, expectsProgress)
+      } else if activity.ticks != latest.ticks {
         if !latest.isWaiting { slowest = max(slowest, now - latestChange) }
         latestChange = now
         workBefore = Self.processorSeconds
@@ -188,7 +218,10 @@ public final class RankWatch {
       // Once the root has said what there is to say, or has come to its end, the deputy has nothing to add.
       if rank != 0 && peers[0].hasLeft { return }
       // What has once taken long may do so again.
-      let limit = max(timeout, 5 * (peers.map(\.slowest).max() ?? 0))
+      let rules = self.rules.withLock { $0 }
+      let limit =
+        rules.expectsProgress
+        ? max(rules.timeout, 5 * (peers.map(\.slowest).max() ?? 0)) : rules.timeout
       var suspects: [(rank: Int, reason: String)] = []
       for (other, peer) in peers.enumerated() where !peer.hasLeft {
         let isHere = peer.isBeside(peers[rank])
@@ -203,7 +236,7 @@ public final class RankWatch {
                 ? "its process \(peer.process) has been stopped by a signal"
                 : "nothing has been heard of it for \(Self.short(now - peer.heardAt)) s"
             ))
-        } else if peer.isKnown && !peer.activity.isWaiting
+        } else if rules.expectsProgress && peer.isKnown && !peer.activity.isWaiting
           && peer.idle(now) > (peer.hasReason ? Self.patience : 1) * limit
         {
           suspects.append((other, "it has come no further for \(Self.short(peer.idle(now))) s"))
@@ -212,7 +245,9 @@ public final class RankWatch {
       let isDead = suspects.contains { $0.reason.hasSuffix("is gone") }
       // Datagrams may not come through, and somebody may have been stopped before its first.
       let heard = peers.filter { $0.isKnown && !$0.hasLeft }
-      if suspects.isEmpty && heard.allSatisfy({ $0.activity.isWaiting && $0.idle(now) > limit }) {
+      if suspects.isEmpty && rules.expectsProgress
+        && heard.allSatisfy({ $0.activity.isWaiting && $0.idle(now) > limit })
+      {
         let silent = peers.firstIndex { !$0.isKnown }
         suspects = [
           (
@@ -256,7 +291,7 @@ public final class RankWatch {
     private func report(
       _ first: (rank: Int, reason: String), _ suspects: [Int], _ now: Double
     ) {
-      let peer = peers[first.rank]
+      let (peer, advice) = (peers[first.rank], rules.withLock { $0.advice })
       var lines = [
         "Error: Rank \(first.rank) (host \(peer.host)) does not go on: \(first.reason), last"
           + " heard of at \(peer.activity.text); all ranks end\(advice)"
@@ -276,8 +311,9 @@ public final class RankWatch {
 
     // A rank that computes for ever shows where, a little before it is given up.
     private func showStackIfStuck(_ now: Double) {
-      let limit = max(timeout, 5 * (rank < 2 ? peers.map(\.slowest).max() ?? 0 : slowest))
-      if latest.isWaiting || hasShownStack || !canTakeStack
+      let rules = self.rules.withLock { $0 }
+      let limit = max(rules.timeout, 5 * (rank < 2 ? peers.map(\.slowest).max() ?? 0 : slowest))
+      if !rules.expectsProgress || latest.isWaiting || hasShownStack || !canTakeStack
         || now - latestChange
           < (hasReason(now) ? Self.patience : 1) * limit - 2 * Self.interval
       {
@@ -317,7 +353,7 @@ public final class RankWatch {
     }
 
     private static func short(_ seconds: Double) -> String {
-      String((seconds * 10).rounded() / 10)
+      String((max(seconds, 0) * 10).rounded() / 10)
     }
 
     private static var now: Double { seconds(CLOCK_MONOTONIC) }

@@ -14,6 +14,10 @@ public final class ByteStorage: @unchecked Sendable {
   /// How many bytes have yet to be loaded.
   public private(set) var pendingByteCount: Int
 
+  /// What tells a mapped file from any other of its machine, and from what it was before; empty for
+  /// memory.
+  public private(set) var identity = ""
+
   private let path: String
   private var owner: AnyObject?  // of memory that is not ours
   // What writes the bytes; gone once it has, since it may hold a file's whole contents.
@@ -47,6 +51,8 @@ public final class ByteStorage: @unchecked Sendable {
     let mapping = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0)
     guard let mapping, mapping != MAP_FAILED else { throw Self.systemError(path) }
     bytes = UnsafeRawBufferPointer(start: mapping, count: count)
+    identity =
+      "\(status.st_dev) \(status.st_ino) \(count) \(status.st_mtim.tv_sec) \(status.st_mtim.tv_nsec)"
   }
 
   /// Bytes that `fill` will write when they are loaded.
@@ -74,8 +80,7 @@ public final class ByteStorage: @unchecked Sendable {
     let memory = mmap(
       nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     guard let memory, memory != MAP_FAILED else {
-      throw .unreadable(
-        path: path, reason: "its \(DataError.grouped(count)) bytes need more memory")
+      throw .outOfMemory(path: path, byteCount: count)
     }
     bytes = UnsafeRawBufferPointer(start: memory, count: count)
     pendingByteCount = 0

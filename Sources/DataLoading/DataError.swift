@@ -6,6 +6,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case missing(path: String)
   /// The system refused to open or read.
   case unreadable(path: String, reason: String)
+  /// The system gives no memory for what the file holds.
+  case outOfMemory(path: String, byteCount: Int)
   /// A name that is neither a file, a folder nor a known data set.
   case unknownName(String, known: [String])
   /// A known name whose files are not installed.
@@ -63,6 +65,9 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
       "'\(path)' does not exist"
     case .unreadable(let path, let reason):
       "'\(path)' cannot be read: \(reason)"
+    case .outOfMemory(let path, let byteCount):
+      "'\(path)' holds \(Self.grouped(byteCount)) bytes, for which there is no memory; an NPY file that is"
+        + " not compressed is mapped, and needs none"
     case .unknownName(let name, let known):
       "'\(name)' is neither a file, a folder nor a known data set; known are "
         + known.joined(separator: ", ")

@@ -22,6 +22,8 @@ public struct NumericArray: Sendable {
   public var width: Int { shape[1...].reduce(1, *) }
   /// Whether the file is mapped into memory rather than held in it.
   public var isMapped: Bool { storage.isMapped }
+  /// What tells a mapped file from any other of its machine; empty for memory.
+  public var identity: String { storage.identity }
   /// Bytes of an example in the file's format.
   var rowByteCount: Int { width * type.byteCount }
   /// The elements' bytes.

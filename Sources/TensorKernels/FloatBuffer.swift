@@ -1,3 +1,7 @@
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
 /// A fixed block of `Float`, zero at first, aligned to cache lines.
 ///
 /// Whatever is sized once and lives through training is one of these: parameters, gradients,
@@ -16,9 +20,10 @@ public final class FloatBuffer {
   public init(count: Int) {
     precondition(count >= 0, "Cannot allocate \(count) elements")
     let padded = max(Self.alignmentInElements, Self.roundedUp(count))
-    let raw = UnsafeMutableRawPointer.allocate(
-      byteCount: padded * MemoryLayout<Float>.stride,
-      alignment: Self.alignmentInElements * MemoryLayout<Float>.stride)
+    let stride = MemoryLayout<Float>.stride
+    var raw: UnsafeMutableRawPointer?
+    let code = posix_memalign(&raw, Self.alignmentInElements * stride, padded * stride)
+    guard code == 0, let raw else { MemoryShortage.end(byteCount: padded * stride) }
     base = raw.bindMemory(to: Float.self, capacity: padded)
     base.initialize(repeating: 0, count: padded)
     self.count = count
@@ -45,7 +50,7 @@ public final class FloatBuffer {
   }
 
   deinit {
-    if owner == nil { base.deallocate() }
+    if owner == nil { free(base) }
   }
 
   /// `count` rounded up to the alignment.

@@ -20,6 +20,8 @@ public struct Agreement: Sendable {
   /// The ranks.
   public let communicator: any Communicator
   let statusOf: @Sendable (any Error) -> Int32
+  /// Who notices ranks that are lost; nil for nobody.
+  public var watch: RankWatch?
 
   /// - Parameters:
   ///   - communicator: The ranks.

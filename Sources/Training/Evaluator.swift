@@ -45,16 +45,30 @@ public final class Evaluator {
   ///
   /// Collective.
   ///
+  /// - Parameters:
+  ///   - replica: The model.
+  ///   - stopReason: Asked now and then whether this rank has a reason to stop.
+  /// - Returns: The ELBO, or on all ranks the reason where one of them had one.
   /// - Throws: A `KernelError` or a `CollectiveError`.
-  public func elbo(_ replica: any Replica) throws -> ELBO {
+  func elbo(
+    _ replica: any Replica, unless stopReason: () -> StopReason?
+  ) throws -> Result<ELBO, Interruption> {
     var sums: [Double] = []
+    var reason: StopReason?
     try forEachCall { batch, groups in
+      reason = reason ?? stopReason()
+      if reason != nil { return }
       for elbo in try replica.score(batch, groups: groups, noise: noise) {
         sums += [elbo.reconstructionLogLikelihoodSum, elbo.klDivergenceSum, elbo.squareSum]
       }
     }
     var total = ELBO(exampleCount: exampleCount)
-    for part in try communicator.allGather(sums.withUnsafeBytes { Array($0) }) {
+    let own = reason.map { [$0 == .signal ? 1 : 2] } ?? sums.withUnsafeBytes { Array($0) }
+    let parts = try communicator.allGather(own)
+    if let reason = parts.first(where: { $0.count == 1 }) {
+      return .failure(Interruption(reason: reason == [1] ? .signal : .walltime))
+    }
+    for part in parts {
       let values = Self.doubles(part)
       for index in stride(from: 0, to: values.count, by: 3) {
         total.reconstructionLogLikelihoodSum += values[index]
@@ -62,7 +76,21 @@ public final class Evaluator {
         total.squareSum += values[index + 2]
       }
     }
-    return total
+    return .success(total)
+  }
+
+  /// Why there is no figure.
+  struct Interruption: Error {
+    let reason: StopReason
+  }
+
+  /// The ELBO of all examples, on every rank.
+  ///
+  /// Collective.
+  ///
+  /// - Throws: A `KernelError` or a `CollectiveError`.
+  public func elbo(_ replica: any Replica) throws -> ELBO {
+    try elbo(replica, unless: { nil }).get()
   }
 
   /// Where the ELBO of this rank's examples stops being a number; nil where it is one.

@@ -21,7 +21,7 @@ extension MetricsEvent {
 
   /// The epoch that is under way, or has just been finished, over the examples seen in it.
   init(
-    train progress: TrainingProgress, hasOwnObjective: Bool, examplesPerSecond: Double,
+    train progress: TrainingProgress, hasOwnObjective: Bool, examplesPerSecond: Double?,
     allReduceShare: Double, wallSeconds: Double
   ) {
     self.init("train", progress, epoch: progress.epoch + 1, wallSeconds: wallSeconds)

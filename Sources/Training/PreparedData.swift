@@ -169,13 +169,23 @@ public struct PreparedData: Sendable {
     }
   }
 
-  // The ranks of each node scan everything that they will read, unless that takes too long: then all
-  // ranks together do.
+  // The ranks of each node scan together everything that they will read, if they read one file, and each by
+  // itself otherwise; unless that takes too long: then all ranks together do.
   private static func scan(
     _ array: NumericArray, _ name: String, _ agreement: Agreement
   ) throws -> DataScan {
     let communicator = agreement.communicator
     let isSmall = isSmall(array)
+    let leaders = try communicator.allGather(Array("\(communicator.nodeLeader)".utf8))
+    let files = try communicator.allGather(Array(array.identity.utf8))
+    let areShared = zip(files, leaders).allSatisfy { file, leader in
+      Int(String(decoding: leader, as: UTF8.self)).map { files[$0] == file } ?? false
+    }
+    if isSmall && !areShared {
+      let scan = DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
+      try agreement.requireEqual([(name, String(scan.digest(of: array).prefix(12)))])
+      return scan
+    }
     let pieces =
       isSmall
       ? EpochSampler.slice(
@@ -183,7 +193,6 @@ public struct PreparedData: Sendable {
         worldSize: communicator.nodeSize)
       : ownPieces(of: array, communicator)
     let parts = try communicator.allGather(DataScan(array, pieces: pieces).encoded)
-    let leaders = try communicator.allGather(Array("\(communicator.nodeLeader)".utf8))
     let own = leaders[communicator.rank]
     let scan = DataScan(
       joining: zip(parts, leaders).filter { !isSmall || $1 == own }.map { DataScan(encoded: $0.0) })

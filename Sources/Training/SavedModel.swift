@@ -40,7 +40,11 @@ public struct SavedModel {
     let inside = "\(path)/\(RunFolder.checkpointsName)"
     let folder = CheckpointFolder(path: DurableFile.isFolder(inside) ? inside : path)
     self = try folder.newestWhole(before: limit, onSkip: onSkip) { file throws(CheckpointError) in
-      try SavedModel(file)
+      let saved = try SavedModel(file)
+      if !file.path.hasSuffix("/\(CheckpointFolder.fileName(step: saved.progress.step))") {
+        throw .misnamed(path: file.path, step: saved.progress.step)
+      }
+      return saved
     }
   }
 

@@ -37,7 +37,6 @@ public final class StopRequest {
   public init(end: ContinuousClock.Instant?, isLast: Bool) {
     self.end = end
     self.isLast = isLast
-    signalNumber.store(0, ordering: .relaxed)
     var action = sigaction()
     action.__sigaction_handler.sa_handler = { number in
       signalNumber.store(number, ordering: .relaxed)
@@ -56,6 +55,7 @@ public final class StopRequest {
 
   deinit {
     listener.isOver.store(true, ordering: .relaxed)
+    if !isLast { signalNumber.store(0, ordering: .relaxed) }
     for number in Self.signals { signal(number, isLast ? SIG_IGN : SIG_DFL) }
     pthread_sigmask(SIG_SETMASK, &maskBefore, nil)
   }
@@ -91,7 +91,7 @@ public final class StopRequest {
   }
 
   /// Whether a signal has asked this process to end.
-  static var hasSignal: Bool { signalNumber.load(ordering: .relaxed) != 0 }
+  public static var hasSignal: Bool { signalNumber.load(ordering: .relaxed) != 0 }
 
   /// What this rank knows of.
   var reason: StopReason? {

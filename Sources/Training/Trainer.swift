@@ -156,7 +156,7 @@ public final class Trainer {
         progress.rollbackCount = 0
       }
     }
-    if let saved, isOver {
+    if let saved, isOver && !progress.awaitsEvaluation {
       try agreement.onRoot {
         try folder.checkpoints.pointLinks(latest: progress.step, best: progress.bestStep)
       }
@@ -193,9 +193,12 @@ public final class Trainer {
         resumed: saved?.progress, secondsBefore: clock.wallSeconds,
         relativeProductTime: try Processors.relativeProductTime(configuration.precision)))
     RankActivity.note(.starting, step: progress.step)
-    let watch = try watchRanks()
-    defer { withExtendedLifetime(watch) {} }
-    while !isOver && stop == nil {
+    // Ends all ranks where one of them comes no further.
+    agreement.watch?.expectProgress(
+      timeout: configuration.hangTimeout,
+      advice: "; with --resume the run goes on from its newest checkpoint")
+    defer { agreement.watch?.expectLife() }
+    while (!isOver || progress.awaitsEvaluation) && stop == nil {
       do {
         try trainEpoch()
       } catch let failure as SharedFailure where failure.isNotFinite {
@@ -206,13 +209,13 @@ public final class Trainer {
     }
     RankActivity.note(.ending, step: progress.step)
     try finishWriting(
-      with: stop != nil && !isOver
+      with: stop != nil && isUnfinished
         ? nil
         : MetricsEvent(
           end: progress,
           message: progress.step < totalSteps ? "the test ELBO rose no more" : nil,
           times: stepper.times, wallSeconds: clock.wallSeconds))
-    if let stop, !isOver {
+    if let stop, isUnfinished {
       observer?.didStop(stop, progress, runPath: folder.path)
       return stop
     }
@@ -260,15 +263,6 @@ public final class Trainer {
     progress = saved.progress
   }
 
-  // Ends all ranks where one of them dies or comes no further.
-  private func watchRanks() throws -> RankWatch? {
-    if configuration.hangTimeout == 0 { return nil }
-    return try RankWatch(
-      communicator, timeout: configuration.hangTimeout, status: Self.lostRankStatus,
-      advice: "; with --resume the run goes on from its newest checkpoint",
-      isAskedToEnd: { StopRequest.hasSignal })
-  }
-
   /// The exit status where a rank has died or come no further: somebody may try again.
   public static let lostRankStatus: Int32 = 75
 
@@ -290,10 +284,17 @@ public final class Trainer {
         if isCheckpointStep && isWithinEpoch && progress.step < totalSteps { try checkpoint() }
       }
     }
-    // At the last step the end of the run is as near as a checkpoint.
-    if stop != nil && progress.step < totalSteps { return try checkpoint() }
+    if stop != nil { return try stopBeforeEvaluation() }
     try finishEpoch()
   }
+
+  // The epoch's end comes when the run goes on.
+  private func stopBeforeEvaluation() throws {
+    progress.awaitsEvaluation = progress.step == totalSteps
+    try checkpoint()
+  }
+
+  private var isUnfinished: Bool { !isOver || progress.awaitsEvaluation }
 
   // Every rank has the same figures, and so comes to the same answer.
   private var isOver: Bool { progress.step >= totalSteps || lostPatience }
@@ -348,14 +349,18 @@ public final class Trainer {
   private func finishEpoch() throws {
     let isWhole = progress.stepInEpoch == sampler.stepsPerEpoch
     let isLast = progress.step == totalSteps
-    record(
-      MetricsEvent(
-        train: progress, hasOwnObjective: configuration.hasOwnObjective,
-        examplesPerSecond: clock.examplesPerSecond,
-        allReduceShare: (stepper.times - timesBefore).allReduceShare,
-        wallSeconds: clock.wallSeconds))
+    let event = MetricsEvent(
+      train: progress, hasOwnObjective: configuration.hasOwnObjective,
+      examplesPerSecond: clock.exampleCount > 0 ? clock.examplesPerSecond : nil,
+      allReduceShare: (stepper.times - timesBefore).allReduceShare,
+      wallSeconds: clock.wallSeconds)
     let epochs = progress.epoch + 1
-    if isLast || epochs % configuration.evaluateEvery == 0 { try evaluate() }
+    if isLast || epochs % configuration.evaluateEvery == 0 {
+      if try !evaluate(after: event) { return try stopBeforeEvaluation() }
+    } else {
+      record(event)
+    }
+    progress.awaitsEvaluation = false
     if isWhole {
       progress.epoch += 1
       progress.stepInEpoch = 0
@@ -367,10 +372,18 @@ public final class Trainer {
     }
   }
 
-  private func evaluate() throws {
+  // Whether it came to its end: it may take long, and who is asked to end has little time.
+  private func evaluate(after epoch: MetricsEvent) throws -> Bool {
     RankActivity.note(.evaluating, step: progress.step)
     clock.startSpan()
-    let elbo = try evaluator.elbo(replica)
+    let elbo: ELBO
+    switch try evaluator.elbo(replica, unless: { stepper.stopRequest?.reason }) {
+    case .success(let figures): elbo = figures
+    case .failure(let interruption):
+      stop = interruption.reason
+      return false
+    }
+    record(epoch)
     if !elbo.isFinite {
       try agreement.failNotFinite("test ELBO", step: progress.step) {
         try evaluator.locateNonFinite(replica)
@@ -388,5 +401,6 @@ public final class Trainer {
       MetricsEvent(
         test: elbo, progress, examplesPerSecond: clock.examplesPerSecond,
         wallSeconds: clock.wallSeconds))
+    return true
   }
 }

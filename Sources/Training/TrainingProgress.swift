@@ -23,13 +23,15 @@ public struct TrainingProgress: Sendable, Equatable {
   public var evaluationsSinceBest = 0
   /// How often the run has gone back to a checkpoint, each time with half the learning rate.
   public var rollbackCount = 0
+  /// Whether the last step is done, and the evaluation after it is not.
+  public var awaitsEvaluation = false
 
   /// The start of a run.
   public init() {}
 
   /// As text for a checkpoint's metadata; numbers read back to the same bits.
   var metadata: [String: String] {
-    [
+    let own = [
       "step": String(step),
       "epoch": String(epoch),
       "step_in_epoch": String(stepInEpoch),
@@ -43,6 +45,7 @@ public struct TrainingProgress: Sendable, Equatable {
       "rollbacks": String(rollbackCount),
       "evaluations_since_best": String(evaluationsSinceBest),
     ]
+    return awaitsEvaluation ? own.merging(["awaits_evaluation": "1"]) { $1 } : own
   }
 
   /// Reads what ``metadata`` wrote.
@@ -67,6 +70,7 @@ public struct TrainingProgress: Sendable, Equatable {
     bestStep = best < 0 ? nil : best
     evaluationsSinceBest =
       file.metadata["evaluations_since_best"] == nil ? 0 : try file.value("evaluations_since_best")
+    awaitsEvaluation = file.metadata["awaits_evaluation"] != nil
     rollbackCount = file.metadata["rollbacks"] == nil ? 0 : try file.value("rollbacks")
     let counts = [
       ("rollbacks", rollbackCount),

@@ -25,7 +25,7 @@ enum ExitStatus: Int32 {
       64  wrong use of flags
       65  data or checkpoint not as expected
       66  input missing
-      69  MPI or oneDNN refused
+      69  MPI or oneDNN refused, or memory ran out
       70  a bug, of the program or the machine: replicas that differ
       74  could not write
       75  a rank died or came no further; --resume goes on
@@ -49,6 +49,7 @@ enum ExitStatus: Int32 {
     switch error {
     case .missing, .notInstalled, .unknownName, .folderWithoutData, .unreadable: inputMissing
     case .emptySplit: usage
+    case .outOfMemory: libraryRefused
     default: data
     }
   }

@@ -35,6 +35,7 @@ struct TrainCommand: RankCommand {
     let given = try ranks.onEveryRank { try Self.flags(of: options) }
     try ranks.requireEqual([
       ("--run", options.run.run ?? "default"), ("--resume", "\(options.run.resume)"),
+      ("--walltime", options.run.walltime ?? "none"),
       ("--no-report", "\(options.run.noReport)"),
       ("--tensorboard", "\(options.run.tensorboard)"),
     ])

@@ -166,7 +166,12 @@ struct TrainingSession {
   ) throws -> SavedModel? {
     var path = ""
     try ranks.onRoot {
-      if folder.checkpoints.steps.isEmpty { return }
+      if folder.checkpoints.steps.isEmpty {
+        if MetricsEvent.all(in: folder.metricsPath).contains(where: { $0.step > 0 }) {
+          reporter?.didMeet("'\(folder.path)' holds no checkpoint any more; the run begins anew")
+        }
+        return
+      }
       path = try SavedModel(path: folder.path) { reporter?.didSkip($0) }.file.path
     }
     path = try ranks.communicator.broadcast(path)

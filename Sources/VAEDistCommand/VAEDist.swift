@@ -2,6 +2,7 @@ import ArgumentParser
 import Collectives
 import Digests
 import Foundation
+import TensorKernels
 import Training
 
 /// A command that runs on every rank.
@@ -38,6 +39,19 @@ struct VAEDist: ParsableCommand {
 
   static func main() -> Never {
     let launcher = Launcher(environment: ProcessInfo.processInfo.environment)
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    // A file that has grown too large is an error of writing, and no reason to be killed.
+    signal(SIGXFSZ, SIG_IGN)
+    // Before MPI starts, and to the end of the process: a signal in between must not be lost.
+    let stopRequest =
+      arguments.first == TrainCommand.configuration.commandName
+      ? StopRequest(end: nil, isLast: true) : nil
+    let patience = hangTimeout(arguments)
+    let start = launcher.rank.map {
+      StartWatch.begin(
+        rank: $0, seconds: patience == 0 ? 86_400 : max(patience, 30),
+        status: Trainer.lostRankStatus)
+    }
     let communicator: any Communicator
     do {
       communicator = try launcher.makeCommunicator()
@@ -45,24 +59,65 @@ struct VAEDist: ParsableCommand {
       if (launcher.rank ?? 0) == 0 { complain("Error: \(error)\n") }
       Foundation.exit(ExitStatus.libraryRefused.rawValue)
     }
-    Foundation.exit(run(Array(CommandLine.arguments.dropFirst()), on: communicator))
+    let status = run(arguments, on: communicator, patience: patience, start)
+    withExtendedLifetime(stopRequest) {}
+    Foundation.exit(status)
+  }
+
+  // What --hang-timeout says, before flags are read; a run's own settings count from its first step on.
+  private static func hangTimeout(_ arguments: [String]) -> Int {
+    let name = "--hang-timeout"
+    let usual = TrainingConfiguration().hangTimeout
+    for (index, argument) in arguments.enumerated() {
+      if argument == name {
+        return arguments.dropFirst(index + 1).first.flatMap { Int($0) } ?? usual
+      }
+      if argument.hasPrefix("\(name)=") { return Int(argument.dropFirst(name.count + 1)) ?? usual }
+    }
+    return usual
+  }
+
+  // Ends all ranks where one of them is lost, and tells launch/run that signals find somebody.
+  private static func watch(
+    _ communicator: any Communicator, patience: Int
+  ) throws -> RankWatch? {
+    let watch = try RankWatch(
+      communicator, timeout: max(patience, 0), status: Trainer.lostRankStatus,
+      isAskedToEnd: { StopRequest.hasSignal })
+    if communicator.isRoot, let path = ProcessInfo.processInfo.environment["VAE_DIST_READY"] {
+      try? Data("ready\n".utf8).write(to: URL(filePath: path))
+    }
+    return watch
   }
 
   // Version and bytes of this program: hosts may have others of the same name.
   private static var identity: String {
-    let path = "/proc/self/exe"
-    guard let contents = try? Data(contentsOf: URL(filePath: path), options: .alwaysMapped) else {
+    guard let file = FileHandle(forReadingAtPath: "/proc/self/exe") else {
       return SavedModel.version
     }
-    let digest = SHA256.hexadecimal(contents.withUnsafeBytes { SHA256.digest($0) })
-    return "\(SavedModel.version) (\(digest.prefix(12)))"
+    let hash = SHA256()
+    while let part = try? file.read(upToCount: 1 << 20), !part.isEmpty {
+      part.withUnsafeBytes { hash.update($0) }
+    }
+    return "\(SavedModel.version) (\(SHA256.hexadecimal(hash.finish()).prefix(12)))"
   }
 
   // Returns the exit status; every rank returns the same, or none does.
-  private static func run(_ arguments: [String], on communicator: any Communicator) -> Int32 {
-    let ranks = Agreement(communicator) { ExitStatus.of($0) }
+  private static func run(
+    _ arguments: [String], on communicator: any Communicator, patience: Int, _ start: StartWatch?
+  ) -> Int32 {
+    var ranks = Agreement(communicator) { ExitStatus.of($0) }
     var status = ExitStatus.done.rawValue
+    let place = prefix(communicator.rank, communicator)
+    MemoryShortage.setHandler { byteCount in
+      complain(
+        "Error: \(place)Memory ran out: \(grouped(byteCount)) bytes more cannot be had; a smaller model or"
+          + " --global-batch-size, or fewer ranks and threads on a machine, need less\n")
+      _exit(ExitStatus.libraryRefused.rawValue)
+    }
     do {
+      ranks.watch = try watch(communicator, patience: patience)
+      start?.end()
       let parsed = try ranks.onEveryRank { try parse(arguments) }
       if communicator.worldSize > 1 {
         try ranks.requireEqual([("the program", identity), ("the command", parsed.name)])
@@ -83,6 +138,7 @@ struct VAEDist: ParsableCommand {
       complain("Error: \(prefix(communicator.rank, communicator))\(error)\n")
       communicator.abort(status: ExitStatus.of(error))
     }
+    ranks.watch?.leave()
     try? communicator.finalize()
     if !outputIsWhole && status == ExitStatus.done.rawValue {
       complain("Error: Standard output cannot be written; what was printed is not whole\n")

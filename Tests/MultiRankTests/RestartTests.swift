@@ -15,7 +15,8 @@ import Training
       "$@" & id=$!
       for _ in $(seq 200); do [ -e r/checkpoints/latest ] && break; sleep 0.1; done
       sleep 0.5
-      for process in $(pgrep -s 0 -f 'vae-dist train'); do
+      for process in $(pgrep -f 'vae-dist train'); do
+        [ "$(readlink /proc/$process/cwd)" = "$PWD" ] || continue
         tr '\\0' '\\n' < /proc/$process/environ | grep -qx 'OMPI_COMM_WORLD_RANK=\(rank)' &&
           case $(readlink /proc/$process/exe) in */vae-dist) kill -\(signal) $process ;; esac
       done

@@ -125,14 +125,16 @@ case "unequal":
   try ranks.barrier()
 case "stuck":
   // The last rank computes for ever; the others wait for it.
-  let watch = try RankWatch(ranks, timeout: 2, status: 75, advice: "")
+  let watch = try RankWatch(ranks, timeout: 2, status: 75)
+  watch?.expectProgress(timeout: 2, advice: "")
   RankActivity.note(.differentiating, step: 7)
   if rank == size - 1 { computeForEver() }
   try ranks.barrier()
   withExtendedLifetime(watch) {}
 case "slow":
   // The last rank is slow, but comes further: nobody is given up.
-  let watch = try RankWatch(ranks, timeout: 1, status: 75, advice: "")
+  let watch = try RankWatch(ranks, timeout: 1, status: 75)
+  watch?.expectProgress(timeout: 1, advice: "")
   if rank == size - 1 {
     for _ in 0..<8 {
       usleep(400_000)
@@ -144,7 +146,8 @@ case "slow":
   print("rank \(rank) of \(size) agrees")
 case "waiting":
   // Nobody is at fault that can be seen: some wait for a sum, the others for a broadcast.
-  let watch = try RankWatch(ranks, timeout: 2, status: 75, advice: "")
+  let watch = try RankWatch(ranks, timeout: 2, status: 75)
+  watch?.expectProgress(timeout: 2, advice: "")
   if rank == 0 {
     try ranks.barrier()
   } else {
