@@ -71,7 +71,8 @@ public enum Processors {
     return best
   }
 
-  static func hostName() -> [UInt8] {
+  /// This machine's name.
+  public static func hostName() -> [UInt8] {
     var name = [CChar](repeating: 0, count: 256)
     gethostname(&name, name.count - 1)
     return name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }

@@ -8,6 +8,9 @@ import Yams
 ///
 /// Flags that follow win over these, since of a flag given twice the last one counts.
 package struct ConfigurationFile {
+  /// Settings that are there or are not.
+  static let switches = ["deterministic", "no-report", "tensorboard"]
+
   /// `["--latent", "20", …]`.
   let flags: [String]
 
@@ -27,7 +30,8 @@ package struct ConfigurationFile {
   /// Settings of a text; `path` is for messages.
   init(text: String, path: String) throws {
     func wrong(_ mark: Mark?, _ sentence: String) -> UsageError {
-      UsageError(description: "'\(path)'\(mark.map { " line \($0.line)" } ?? ""): \(sentence)")
+      let place = mark.map { " line \($0.line), column \($0.column)" } ?? ""
+      return UsageError(description: "'\(path)'\(place): \(sentence)")
     }
     let root: Node?
     do {
@@ -53,7 +57,7 @@ package struct ConfigurationFile {
         throw wrong(node.mark, "'\(name)' is neither a value nor a list of values")
       }
       if value == "null" { continue }
-      if name == "deterministic" {
+      if Self.switches.contains(name) {
         guard ["true", "false"].contains(value) else {
           throw wrong(node.mark, "'\(name)' is '\(value)'; it must be true or false")
         }

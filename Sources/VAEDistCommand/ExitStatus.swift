@@ -40,7 +40,7 @@ enum ExitStatus: Int32 {
     case let error as DataError: of(error).rawValue
     case let error as CheckpointError: of(error).rawValue
     case let error as TrainingError: of(error).rawValue
-    case is CollectiveError, is KernelError: libraryRefused.rawValue
+    case is CollectiveError, is KernelError, is DoctorError: libraryRefused.rawValue
     default: bug.rawValue
     }
   }

@@ -34,7 +34,8 @@ struct VAEDist: ParsableCommand {
       TrainCommand.self, EvaluateCommand.self, InspectCommand.self, SampleCommand.self,
       ReconstructCommand.self, EncodeCommand.self, DecodeCommand.self, ScoreCommand.self,
       TraverseCommand.self, InterpolateCommand.self, ManifoldCommand.self, BenchmarkCommand.self,
-      ReportCommand.self, ExportCommand.self, ReproduceCommand.self,
+      ReportCommand.self, ExportCommand.self, ReproduceCommand.self, ConfigCommand.self,
+      DoctorCommand.self,
     ])
 
   static func main() -> Never {

@@ -132,11 +132,11 @@ import Testing
   }
 
   static let badFiles: [(String, String)] = [
-    ("latnet: 20", "line 1: Unknown option 'latnet'"),
-    ("epochs: 3\nlatent: many", "line 2: The value 'many' is invalid for 'latent"),
+    ("latnet: 20", "line 1, column 1: Unknown option 'latnet'"),
+    ("epochs: 3\nlatent: many", "line 2, column 1: The value 'many' is invalid for 'latent"),
     ("- 1\n- 2", "settings are lines of the form 'latent: 20'"),
     ("latent: {a: 1}", "'latent' is neither a value nor a list of values"),
-    ("resume: true", "line 1: 'resume' belongs on the command line"),
+    ("resume: true", "line 1, column 1: 'resume' belongs on the command line"),
     ("a: [1", "is not YAML"),
   ]
 
