@@ -59,7 +59,8 @@ let package = Package(
       name: "Layers", dependencies: ["TensorKernels"], exclude: ["README.md"],
       swiftSettings: swiftSettings),
     .target(
-      name: "DataLoading", dependencies: ["TensorKernels", "Digests", "CZlib", "CLibdeflate"],
+      name: "DataLoading",
+      dependencies: ["TensorKernels", "Digests", "CZlib", "CLibdeflate", "CLibzip"],
       exclude: ["README.md"],
       resources: [
         .embedInCode("Resources/digits.zlib"), .embedInCode("Resources/digits-labels.zlib"),
@@ -131,7 +132,7 @@ let package = Package(
     .executableTarget(
       name: "fuzz-readers",
       dependencies: [
-        "VAEDistCommand", "DataLoading", "Checkpointing", "Training", "TensorKernels",
+        "VAEDistCommand", "DataLoading", "Checkpointing", "Reporting", "Training", "TensorKernels",
         "TestSupport",
       ], path: "Tests/Fuzz", exclude: ["Corpus", "run"]),
     .target(

@@ -24,6 +24,14 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case wrongSize(path: String, actual: Int, promised: Int)
   /// A gzip stream that ends early or is damaged.
   case damagedGzip(path: String, reason: String)
+  /// A ZIP archive that is none, or damaged.
+  case damagedArchive(path: String, reason: String)
+  /// An archive without the array that is asked for, or with several.
+  case notInArchive(path: String, name: String?, members: [String])
+  /// A field of a table that is text.
+  case notANumber(path: String, line: Int, column: String, text: String)
+  /// A line of a table that has more fields than the first, or fewer.
+  case otherFieldCount(path: String, line: Int, count: Int, expected: Int)
   /// An element type that is not a number of a supported kind.
   case unsupportedType(path: String, type: String)
   /// A Python object array: a pickle, which is never executed.
@@ -58,6 +66,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   /// A held-out fraction that leaves one side empty.
   case emptySplit(fraction: Double, count: Int)
 
+  private static let formats = "NPY or IDX, gzipped or not, NPZ (.npz), CSV (.csv) or TSV (.tsv)"
+
   /// One sentence: what, with the value; what would be right; what to do.
   public var description: String {
     switch self {
@@ -76,9 +86,9 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
     case .folderWithoutData(let path, let expected):
       "Folder '\(path)' holds none of \(expected.joined(separator: ", ")), gzipped or not"
     case .unknownFormat(let path, []):
-      "'\(path)' is an empty file; data are IDX or NPY"
+      "'\(path)' is an empty file; data are \(Self.formats)"
     case .unknownFormat(let path, let bytes):
-      "'\(path)' is neither IDX nor NPY: it starts with the bytes \(Self.hexadecimal(bytes))"
+      "'\(path)' starts with the bytes \(Self.hexadecimal(bytes)); data are \(Self.formats)"
     case .malformedHeader(let path, let reason):
       "'\(path)' has a malformed header: \(reason)"
     case .extentsOverflow(let path, let shape):
@@ -88,6 +98,18 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
         + " \(Self.grouped(promised)); it may be \(actual < promised ? "cut short" : "damaged")"
     case .damagedGzip(let path, let reason):
       "'\(path)' is a damaged gzip file: \(reason)"
+    case .damagedArchive(let path, let reason):
+      "'\(path)' is a damaged archive: \(reason)"
+    case .notInArchive(let path, let name, let members):
+      "'\(path)' holds \(members.isEmpty ? "no arrays" : members.joined(separator: ", "))"
+        + (name.map { ", and no '\($0)'" }
+          ?? (members.isEmpty
+            ? "" : "; name the one to read, for example \(path):\(members[0].prefix { $0 != " " })"))
+    case .notANumber(let path, let line, let column, let text):
+      "'\(path)' has '\(text)' in column \(column) of line \(line); columns must be numbers, and empty where a"
+        + " value is missing"
+    case .otherFieldCount(let path, let line, let count, let expected):
+      "'\(path)' has \(count) fields in line \(line), and \(expected) in the first"
     case .unsupportedType(let path, let type):
       "'\(path)' has elements of type '\(type)'; supported are integers of 8 to 64 bits, booleans"
         + " and floating point of 16 to 64 bits"

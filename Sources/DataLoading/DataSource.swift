@@ -27,7 +27,7 @@ public struct DataSource: Sendable {
   /// Finds and opens the data; arrays that cannot be mapped have yet to be loaded.
   ///
   /// - Parameters:
-  ///   - name: A file (NPY or IDX, gzipped or not), a folder (MNIST's four files, or `train.npy`
+  ///   - name: A file (NPY or IDX, gzipped or not; NPZ, or `x.npz:name`; CSV or TSV), a folder (MNIST's four files, or `train.npy`
   ///     and perhaps `test.npy`), or one of ``knownNames``. A file or folder of that name in the
   ///     current folder comes first.
   ///   - testPath: A file of test examples, or nil.
@@ -104,6 +104,10 @@ public struct DataSource: Sendable {
     var status = stat()
     if stat(name, &status) == 0 {
       if status.st_mode & S_IFMT == S_IFDIR { return try openFolder(name) }
+      if name.lowercased().hasSuffix(".npz") { return try openArchive(name) }
+      return DataSource(train: try NumericArray(opening: name), test: nil, knownScale: nil)
+    }
+    if let (file, member) = NPZArchive.split(name), member != nil, access(file, F_OK) == 0 {
       return DataSource(train: try NumericArray(opening: name), test: nil, knownScale: nil)
     }
     switch name {
@@ -150,6 +154,22 @@ public struct DataSource: Sendable {
     return DataSource(
       train: train, test: try open(testNames), knownScale: nil,
       labelFiles: LabelRequest(train: first(trainLabelNames), test: first(testLabelNames)))
+  }
+
+  // An archive with the names that Keras' data sets have holds both parts, and their labels.
+  private static func openArchive(_ path: String) throws(DataError) -> DataSource {
+    let names = Set(try NPZArchive(path: path).members.map(\.name))
+    func part(_ name: String) -> String? { names.contains(name) ? "\(path):\(name)" : nil }
+    guard let train = part("x_train") else {
+      let labels = ["y", "label", "labels"].first { names.contains($0) }
+      return DataSource(
+        train: try NumericArray(opening: path), test: nil, knownScale: nil,
+        labelFiles: LabelRequest(train: labels.flatMap(part), test: nil))
+    }
+    return DataSource(
+      train: try NumericArray(opening: train),
+      test: try part("x_test").map { path throws(DataError) in try NumericArray(opening: path) },
+      knownScale: nil, labelFiles: LabelRequest(train: part("y_train"), test: part("y_test")))
   }
 
   // Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak; CC BY 4.0): 1,797 images of

@@ -33,7 +33,7 @@ public struct NumericArray: Sendable {
     return UnsafeRawBufferPointer(rebasing: storage.bytes[dataOffset..<dataOffset + count])
   }
 
-  /// Opens a file: NPY or IDX, gzipped or not, and reads its header.
+  /// Opens a file: NPY or IDX, gzipped or not, an array of an NPZ archive, CSV or TSV, and reads its header.
   ///
   /// What is neither gzipped nor in Fortran order is mapped, so that opening reads next to nothing;
   /// the elements of others are there once they have been loaded.
@@ -51,9 +51,19 @@ public struct NumericArray: Sendable {
   }
 
   private init(opening path: String, isColumn: Bool) throws(DataError) {
+    if let (file, name) = NPZArchive.split(path) {
+      self = try Self.openArchive(file, member: name, path, isColumn: isColumn)
+      return
+    }
     let mapped = try ByteStorage(mapping: path)
     if mapped.bytes.starts(with: [0x1f, 0x8b]) {
       self = try Self.openGzip(path, mapped, isColumn: isColumn)
+      return
+    }
+    if let separator = DelimitedText.separator(of: path) {
+      let (header, storage, checksum) = try DelimitedText(path, mapped, separator: separator)
+        .array()
+      try self.init(path: path, header: header, storage: storage, checksum: checksum)
       return
     }
     let header = try Self.header(mapped.bytes, path, isColumn: isColumn)
@@ -119,6 +129,18 @@ public struct NumericArray: Sendable {
       values += row.elements
     }
     return values
+  }
+
+  private static func openArchive(
+    _ file: String, member name: String?, _ path: String, isColumn: Bool
+  ) throws(DataError) -> NumericArray {
+    let archive = try NPZArchive(path: file)
+    let member = try archive.member(name, isColumn: isColumn)
+    var header = member.header
+    if isColumn && header.shape.count == 1 { header.shape.append(1) }
+    let checksum = withUnsafeBytes(of: member.checksum.littleEndian) { Array($0) }
+    return try NumericArray(
+      path: path, header: header, storage: archive.storage(of: member), checksum: checksum)
   }
 
   // A gzipped file: the header now, and later just as much as it promises.

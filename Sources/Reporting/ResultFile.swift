@@ -10,8 +10,16 @@ public struct ResultColumn: Sendable, Equatable {
     case float64 = "<f8"
     /// Whole numbers of 64 bits.
     case int64 = "<i8"
+    /// Whole numbers from 0 to 255.
+    case uint8 = "|u1"
 
-    var byteCount: Int { self == .float32 ? 4 : 8 }
+    var byteCount: Int {
+      switch self {
+      case .uint8: 1
+      case .float32: 4
+      case .float64, .int64: 8
+      }
+    }
   }
 
   /// Its name: of an array, and what the names of its numbers in a table begin with.
@@ -43,12 +51,15 @@ public enum ResultValues: Sendable {
   case float64([Double])
   /// Whole numbers.
   case int64([Int64])
+  /// Whole numbers from 0 to 255.
+  case uint8([UInt8])
 
   var count: Int {
     switch self {
     case .float32(let values): values.count
     case .float64(let values): values.count
     case .int64(let values): values.count
+    case .uint8(let values): values.count
     }
   }
 
@@ -59,6 +70,7 @@ public enum ResultValues: Sendable {
     case .float32(let values): try Self.bytes(of: values, body)
     case .float64(let values): try Self.bytes(of: values, body)
     case .int64(let values): try Self.bytes(of: values, body)
+    case .uint8(let values): try Self.bytes(of: values, body)
     }
   }
 
@@ -76,6 +88,7 @@ public enum ResultValues: Sendable {
     case .float32(let values): "\(values[index])"
     case .float64(let values): "\(values[index])"
     case .int64(let values): "\(values[index])"
+    case .uint8(let values): "\(values[index])"
     }
   }
 }

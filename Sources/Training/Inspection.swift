@@ -142,6 +142,12 @@ public struct DataInspection: Codable, Sendable {
     public let maximum: Float?
     /// The first example that holds NaN or infinity.
     public let firstNonFiniteExample: Int?
+    /// Values that are NaN.
+    public let missingValues: Int
+    /// Examples that are the same as one before.
+    public let duplicates: Int
+    /// Values of an example that are the same in all examples.
+    public let constantColumns: Int
     /// Whether the file is mapped into memory rather than read.
     public let isMapped: Bool
     /// SHA-256 of shape, format and elements.
@@ -155,15 +161,30 @@ public struct DataInspection: Codable, Sendable {
       case minimum
       case maximum
       case firstNonFiniteExample = "first_non_finite_example"
+      case missingValues = "missing_values"
+      case duplicates
+      case constantColumns = "constant_columns"
       case isMapped = "is_mapped"
       case digest
     }
+  }
+
+  /// Which likelihood fits the training examples.
+  public struct Advice: Codable, Sendable {
+    /// Its name.
+    public let likelihood: String
+    /// Why.
+    public let reason: String
+    /// What to type.
+    public let command: String
   }
 
   /// What was named.
   public let data: String
   /// Training examples, then test examples if there are any.
   public let arrays: [Array]
+  /// How to start a run.
+  public let advice: Advice
 
   /// Opens and scans data.
   ///
@@ -171,16 +192,46 @@ public struct DataInspection: Codable, Sendable {
   public init(name: String) throws {
     let source = try DataSource(name: name)
     data = name
+    var advice: DataAdvice?
     arrays = try [(Split.train, source.train), (.test, source.test)].compactMap { split, array in
       guard let array else { return nil }
       try array.load()
-      let scan = DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
+      let pieces = 0..<DataScan.pieceCount(of: array)
+      let (scan, table) = (
+        DataScan(array, pieces: pieces), TableScan(joining: [TableScan(array, pieces: pieces)])
+      )
+      let count = Double(array.exampleCount)
+      let missing = table.columns.reduce(0.0) { $0 + count - $1.count - $1.infinityCount }
+      if split == .train {
+        advice = DataAdvice(
+          array, table.columns, hasMissing: missing > 0, isGrey: source.knownScale != nil)
+      }
       return Array(
         path: array.path, split: split.rawValue, type: array.type.rawValue, shape: array.shape,
         minimum: scan.minimum.isFinite ? scan.minimum : nil,
         maximum: scan.maximum.isFinite ? scan.maximum : nil,
         firstNonFiniteExample: scan.firstNonFinite.map { $0 / array.width },
+        missingValues: Int(missing), duplicates: Self.duplicateCount(array),
+        constantColumns: table.columns.count { $0.minimum == $0.maximum && $0.count == count },
         isMapped: array.isMapped, digest: scan.digest(of: array))
     }
+    let words = (advice?.flags ?? []).map { $0.contains(" ") ? "\"\($0)\"" : $0 }
+    self.advice = Advice(
+      likelihood: advice?.likelihood.rawValue ?? "", reason: advice?.reason ?? "",
+      command: (["vae-dist train --data", name] + words).joined(separator: " "))
+  }
+
+  // By a hash of 64 bits of each example's bytes: one pair in 10¹⁹ / examples² is mistaken for the same.
+  private static func duplicateCount(_ array: NumericArray) -> Int {
+    let size = array.bytes.count / array.exampleCount
+    var seen: Set<Int> = []
+    seen.reserveCapacity(array.exampleCount)
+    for example in 0..<array.exampleCount {
+      var hasher = Hasher()
+      hasher.combine(
+        bytes: UnsafeRawBufferPointer(rebasing: array.bytes[example * size..<(example + 1) * size]))
+      seen.insert(hasher.finalize())
+    }
+    return array.exampleCount - seen.count
   }
 }

@@ -103,8 +103,21 @@ struct InspectCommand: RankCommand {
       if let example = array.firstNonFiniteExample {
         lines.append("    NaN or infinity, first in example \(grouped(example))")
       }
+      if array.missingValues > 0 {
+        lines.append("    \(grouped(array.missingValues)) values are missing (NaN)")
+      }
+      if array.duplicates > 0 {
+        lines.append("    \(grouped(array.duplicates)) examples are the same as an earlier one")
+      }
+      if array.constantColumns > 0 {
+        lines.append(
+          "    \(grouped(array.constantColumns)) of \(grouped(array.shape[1...].reduce(1, *))) values never vary"
+        )
+      }
       lines.append("    SHA-256 \(array.digest)")
     }
+    lines.append("Likelihood: \(found.advice.likelihood) (\(found.advice.reason))")
+    lines.append("  \(found.advice.command)")
     return lines.joined(separator: "\n")
   }
 }

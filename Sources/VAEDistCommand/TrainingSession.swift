@@ -118,7 +118,11 @@ struct TrainingSession {
 
   // A file or folder by its full path; a known name as it is.
   private static func absolute(_ data: String) -> String {
-    DurableFile.exists(data) ? URL(filePath: data).standardizedFileURL.path : data
+    // An array of an archive goes with its file.
+    if let colon = data.lastIndex(of: ":"), data[..<colon].lowercased().hasSuffix(".npz") {
+      return absolute(String(data[..<colon])) + data[colon...]
+    }
+    return DurableFile.exists(data) ? URL(filePath: data).standardizedFileURL.path : data
   }
 
   // Of a flag given twice the last one counts. The length of a run has two flags: a later one of

@@ -35,7 +35,7 @@ struct VAEDist: ParsableCommand {
       ReconstructCommand.self, EncodeCommand.self, DecodeCommand.self, ScoreCommand.self,
       TraverseCommand.self, InterpolateCommand.self, ManifoldCommand.self, BenchmarkCommand.self,
       ReportCommand.self, ExportCommand.self, ReproduceCommand.self, ConfigCommand.self,
-      DoctorCommand.self,
+      ConvertCommand.self, DoctorCommand.self,
     ])
 
   static func main() -> Never {

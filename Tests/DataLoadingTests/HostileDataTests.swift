@@ -32,12 +32,12 @@ import Testing
   }
 
   static let malformed: [(String, [UInt8], String)] = [
-    ("empty file", [], "is an empty file; data are IDX or NPY"),
-    ("one byte", [7], "is neither IDX nor NPY: it starts with the bytes 07"),
-    ("text", Array("hello".utf8), "is neither IDX nor NPY: it starts with the bytes 68 65 6c 6c"),
+    ("empty file", [], "is an empty file; data are NPY or IDX"),
+    ("one byte", [7], "starts with the bytes 07; data are NPY or IDX"),
+    ("text", Array("hello".utf8), "starts with the bytes 68 65 6c 6c; data are NPY or IDX"),
     (
       "unknown IDX type", [0, 0, 0x0a, 1],
-      "is neither IDX nor NPY: it starts with the bytes 00 00 0a 01"
+      "starts with the bytes 00 00 0a 01; data are NPY or IDX"
     ),
     (
       "IDX without extents", [0, 0, 8, 3, 0, 0],

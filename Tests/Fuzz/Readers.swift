@@ -1,6 +1,7 @@
 import Checkpointing
 import DataLoading
 import Foundation
+import Reporting
 import TensorKernels
 import TestSupport
 import Training
@@ -20,6 +21,10 @@ struct Reader: Sendable {
     Reader(name: "idx", fileExtension: "idx3-ubyte", files: { _ in idxFiles() }, read: readArray),
     Reader(
       name: "gzip", fileExtension: "npy.gz", files: { folder in try gzipFiles(folder) },
+      read: readArray),
+    Reader(name: "csv", fileExtension: "csv", files: { _ in csvFiles() }, read: readArray),
+    Reader(
+      name: "npz", fileExtension: "npz", files: { folder in try archiveFiles(folder) },
       read: readArray),
     Reader(
       name: "labels", fileExtension: "npy", files: { _ in labelFiles() },
@@ -56,6 +61,22 @@ struct Reader: Sendable {
     for example in [0, array.exampleCount / 2, array.exampleCount - 1] {
       array.read(example: example, scale: 1, into: row.mutableElements)
     }
+  }
+
+  private static func csvFiles() -> [[UInt8]] {
+    [
+      "1,2,3\n4,5.5,-6e-3\n", "a,\"b, \"\"c\",d\n\"1\",NA,\"2\"\n\n# x\n3,,nan\n",
+      ",x,y\r\n0,1,1e400\r\n1,.5,+7\r\n", "\u{feff}1\n123456789012345678901234567890\n",
+    ].map { Array($0.utf8) }
+  }
+
+  private static func archiveFiles(_ folder: String) throws -> [[UInt8]] {
+    let path = "\(folder)/valid.npz"
+    let columns = [ResultColumn("x", .float32, shape: [3]), ResultColumn("row", .int64)]
+    let file = try ResultFormat.npz.begin(path, columns: columns, rowCount: 2)
+    try file.append([.float32([1, 2, 3, 4, 5, 6]), .int64([0, 1])])
+    try file.finish()
+    return [try contents(path)]
   }
 
   private static func npyFiles() -> [[UInt8]] {

@@ -1,0 +1,98 @@
+import DataLoading
+import Foundation
+import TensorKernels
+import TestSupport
+import Testing
+
+/// CSV and TSV: what people and programs write, and what is no table of numbers.
+@Suite struct DelimitedTextTests {
+  private static func rows(_ text: String, name: String = "x.csv") throws -> [[Float]] {
+    let folder = try TemporaryFolder()
+    let array = try NumericArray(path: folder.write(Array(text.utf8), to: name))
+    let row = FloatBuffer(count: array.width)
+    return (0..<array.exampleCount).map {
+      array.read(example: $0, scale: 1, into: row.mutableElements)
+      return Array(row.elements)
+    }
+  }
+
+  static let tables: [(String, String, [[Float]])] = [
+    ("plain", "1,2\n3,4\n", [[1, 2], [3, 4]]),
+    ("no end of line", "1,2\n3,4", [[1, 2], [3, 4]]),
+    ("header", "a,b\n1,2\n", [[1, 2]]),
+    ("Windows, with a byte order mark", "\u{feff}a,b\r\n1,2\r\n\r\n3,4\r\n", [[1, 2], [3, 4]]),
+    ("row numbers of pandas", ",a,b\n0,1,2\n1,3,4\n", [[1, 2], [3, 4]]),
+    ("quotes", "\"a, b\",\"c\"\"d\"\n\"1\",\" 2 \"\n3,\"4\"\n", [[1, 2], [3, 4]]),
+    ("a line feed in quotes", "\"a\nb\",c\n1,2\n", [[1, 2]]),
+    ("comments", "# one\n1,2\n# two\n3,4\n", [[1, 2], [3, 4]]),
+    (
+      "numbers", "1e3,-2.5E-2\n+.5,12345678.25\n-0,1e-30\n00012,true\n",
+      [[1000, -0.025], [0.5, 12345678.25], [0, 1e-30], [12, 1]]
+    ),
+    (
+      "many digits", "0.1234567890123456789012,123456790000000000000000000000\n",
+      [[0.12345679, 1.2345679e29]]
+    ),
+    ("spaces", " 1 , 2\n", [[1, 2]]),
+    ("one column", "a\n1\n2\n", [[1], [2]]),
+  ]
+
+  @Test(arguments: tables) func numbersAreRead(
+    _ what: String, _ text: String, _ expected: [[Float]]
+  ) throws {
+    #expect(try Self.rows(text) == expected, "\(what)")
+    // The same between tabs, where no field has commas of its own.
+    if !text.contains("\"") {
+      #expect(
+        try Self.rows(text.replacing(",", with: "\t"), name: "x.tsv") == expected, "\(what)")
+    }
+  }
+
+  @Test func missingValuesAreNaN() throws {
+    let rows = try Self.rows("a,b,c\n,NA,nan\n1,null,\"\"\nN/A,?,2\n")
+    let expected: [[Float]] = [[.nan, .nan, .nan], [1, .nan, .nan], [.nan, .nan, 2]]
+    for (row, own) in zip(rows, expected) {
+      for (value, wanted) in zip(row, own) {
+        #expect(value == wanted || value.isNaN && wanted.isNaN)
+      }
+    }
+    #expect(
+      try Self.rows("1,inf\n-Infinity,1e400\n") == [[1, .infinity], [-.infinity, .infinity]])
+  }
+
+  // Every float survives being written with nine digits.
+  @Test func randomNumbersComeBack() throws {
+    var random = TestRandom(seed: 9)
+    let values = (0..<4_000).map { _ -> Float in
+      let bits = Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
+      return bits.isFinite ? bits : 0
+    }
+    for format in ["%.9g", "%.9e", "%.17g", "%.60f"] {
+      let text = stride(from: 0, to: values.count, by: 4).map { start in
+        values[start..<start + 4].map { String(format: format, Double($0)) }.joined(separator: ",")
+      }.joined(separator: "\n")
+      let read = try Self.rows(text).flatMap { $0 }
+      for (found, value) in zip(read, values) where format != "%.60f" || abs(value) > 1e-30 {
+        #expect(found == value, "\(format) \(value)")
+      }
+    }
+  }
+
+  static let wrong: [(String, String)] = [
+    ("a,b\n1,2\n3\n", "has 1 fields in line 3, and 2 in the first"),
+    ("a,b\n1,2\n3,4,5\n", "has 3 fields in line 3, and 2 in the first"),
+    ("a,city\n1,Paris\n", "has 'Paris' in column 'city' of line 2; columns must be numbers"),
+    ("1,2\n3,0x10\n", "has '0x10' in column 2 of line 2"),
+    ("1,2\n3,1 2\n", "has '1 2' in column 2 of line 2"),
+    ("1,2\n3,--1\n", "has '--1' in column 2"),
+    ("1,2\n3,1e\n", "has '1e' in column 2"),
+    ("a,b\n", "is empty: its shape is [0, 2]"),
+    ("", "is empty"),
+    ("\n\n", "is empty"),
+  ]
+
+  @Test(arguments: wrong) func whatIsNoTableIsSaidWithItsLine(_ text: String, _ words: String) {
+    let error = #expect(throws: DataError.self) { try Self.rows(text) }
+    #expect(error?.description.contains(words) ?? false, "\(String(describing: error))")
+  }
+}

@@ -1,0 +1,100 @@
+"""Writes data in the ecosystem's formats, reads them with the program, and compares what it makes of them.
+
+    python Tests/Python/read_data.py .build/release/vae-dist
+"""
+
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+
+def main(program: str) -> None:
+    program = str(pathlib.Path(program).resolve())
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        count = 0
+
+        def call(*arguments: str) -> subprocess.CompletedProcess:
+            return subprocess.run([program, *arguments], timeout=60, capture_output=True, text=True, cwd=folder)
+
+        def same(data: str, expected: np.ndarray, *flags: str) -> None:
+            nonlocal count
+            done = call("convert", data, "out.npy", *flags)
+            assert done.returncode == 0, (data, done.stderr)
+            found = np.load(folder / "out.npy")
+            wanted = expected if expected.dtype == np.uint8 else expected.astype("f4")
+            assert found.dtype == wanted.dtype and np.array_equal(found, wanted, equal_nan=wanted.dtype != np.uint8), data
+            count += 1
+
+        rng = np.random.default_rng(4)
+        x = rng.normal(size=(300, 7)) * 10.0 ** rng.integers(-12, 12, (300, 7))
+        with_gaps = np.where(rng.random(x.shape) < 0.1, np.nan, x)
+        images = rng.integers(0, 256, (40, 8, 9)).astype("u1")
+        labels = rng.integers(0, 3, 40)
+
+        np.savetxt(folder / "a.csv", x, delimiter=",")
+        same("a.csv", x)
+        np.savetxt(folder / "b.tsv", x, delimiter="\t", header="\t".join("abcdefg"), comments="", fmt="%.7g")
+        same("b.tsv", np.loadtxt(folder / "b.tsv", skiprows=1))
+        with open(folder / "c.csv", "w", newline="") as file:
+            writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+            writer.writerow(["name, unit", 'say "a"', *"cdefg"])
+            writer.writerows([["" if np.isnan(v) else repr(float(v)) for v in row] for row in with_gaps])
+        same("c.csv", with_gaps)
+
+        np.savez(folder / "one.npz", x=x, y=labels)
+        same("one.npz", x)
+        same("one.npz:x", x)
+        np.savez_compressed(folder / "two.npz", first=images, second=np.asfortranarray(x))
+        same("two.npz:first", images)
+        same("two.npz:second", x)
+        assert "name the one to read, for example two.npz:first" in call("convert", "two.npz", "out.npy").stderr
+        assert "and no 'third'" in call("convert", "two.npz:third", "out.npy").stderr
+        np.savez_compressed(folder / "keras.npz", x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
+        same("keras.npz", images)
+        same("keras.npz", images[:9], "--split", "test")
+        done = call("train", "--data", "keras.npz", "--condition", "labels", "--epochs", "1", "--hidden", "9",
+                    "--latent", "2", "--run", "run", "--no-report")
+        assert done.returncode == 0, done.stderr
+        # What encode wrote is read again, and from another folder a run knows its data.
+        assert call("encode", "run").returncode == 0
+        same("run/encode.npz:mean", np.load(folder / "run/encode.npz")["mean"])
+        assert call("decode", "run", "run/encode.npz:mean").returncode == 0
+        np.save(folder / "f.npy", np.asfortranarray(x))
+        same("f.npy", x)
+
+        # What inspect says, against numpy.
+        doubled = np.concatenate([with_gaps, with_gaps[:5]])
+        np.save(folder / "d.npy", doubled)
+        report = json.loads(call("inspect", "d.npy", "--json").stdout)
+        [array] = report["arrays"]
+        assert array["missing_values"] == np.isnan(doubled).sum() and array["duplicates"] == 5
+        assert array["shape"] == [305, 7] and report["advice"]["likelihood"] == "table"
+
+        # The command that inspect gives trains.
+        makers = {
+            "gaussian": x[:, :3].clip(-9, 9), "continuous-bernoulli": rng.random((200, 5)),
+            "poisson": rng.poisson(4, (200, 30)), "negative-binomial": rng.poisson(rng.gamma(1, 9, (200, 30))),
+            "zero-inflated-negative-binomial": rng.poisson(rng.gamma(1, 9, (200, 220))),
+            "bernoulli": (rng.random((200, 9)) < 0.4), "discretized-logistic": rng.integers(0, 256, (60, 8, 8, 3)).astype("u1"),
+            "table": np.column_stack([rng.normal(40, 9, 200), rng.random(200) < 0.3, rng.lognormal(0, 1.5, 200)]),
+        }
+        for likelihood, values in makers.items():
+            np.save(folder / "m.npy", values)
+            advice = json.loads(call("inspect", "m.npy", "--json").stdout)["advice"]
+            assert advice["likelihood"] == likelihood, (likelihood, advice)
+            command = advice["command"].replace("vae-dist", program, 1)
+            done = subprocess.run(
+                f"{command} --steps 2 --run trial-{likelihood} --no-report", shell=True, cwd=folder, timeout=60,
+                capture_output=True, text=True)
+            assert done.returncode == 0, (command, done.stderr)
+    print(f"{count} files read as numpy has them, {len(makers)} commands of inspect tried")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
