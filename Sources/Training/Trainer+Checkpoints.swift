@@ -32,6 +32,7 @@ extension Trainer {
         metadata: SavedModel.metadata(configuration, progress, data: data),
         isBest: elboIsImproved, keep: configuration.keep)
     }
+    observer?.willCheckpoint(progress)
     elboIsImproved = false
     checkpointSeconds += start.secondsUntilNow
   }

@@ -45,6 +45,8 @@ public protocol TrainingObserver: AnyObject {
   func didMeet(_ trouble: String)
   /// What had to be written could not be, or has been after all.
   func didWrite(_ news: BackgroundWriter.News)
+  /// A checkpoint is being written, behind the steps' back.
+  func willCheckpoint(_ progress: TrainingProgress)
   /// An event went into `metrics.jsonl`.
   func didRecord(_ event: MetricsEvent)
   /// The run ended before its last step, with a checkpoint.

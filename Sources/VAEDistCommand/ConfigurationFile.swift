@@ -9,7 +9,7 @@ import Yams
 /// Flags that follow win over these, since of a flag given twice the last one counts.
 package struct ConfigurationFile {
   /// Settings that are there or are not.
-  static let switches = ["deterministic", "no-report", "tensorboard"]
+  static let switches = ["deterministic", "no-report", "quiet", "tensorboard", "verbose"]
 
   /// `["--latent", "20", …]`.
   let flags: [String]

@@ -14,6 +14,12 @@ struct RunOptions: ParsableArguments {
   )
   var walltime: String?
 
+  @Flag(help: "Print nothing but warnings and errors.")
+  var quiet = false
+
+  @Flag(help: "Print checkpoints and what computes, besides.")
+  var verbose = false
+
   @Flag(help: "Write no report.html at the end.")
   var noReport = false
 

@@ -5,6 +5,13 @@ import TensorKernels
 import Training
 import VAEObjective
 
+/// How much a run says.
+enum Verbosity {
+  case quiet
+  case usual
+  case verbose
+}
+
 /// Tells people how a run goes: a line an epoch, and on a terminal a progress bar below it.
 final class TerminalReporter: TrainingObserver {
   private let drawsOnOutput: Bool
@@ -18,18 +25,28 @@ final class TerminalReporter: TrainingObserver {
   private var firstStep = 0
   private var firstExample = 0
   private let writesEvents: Bool
+  /// How much is said.
+  let verbosity: Verbosity
   /// Where TensorBoard reads; nil where nobody asked, or it cannot be written.
   private(set) var eventFile: TensorBoardRecord?
 
   /// - Parameters:
   ///   - isLaunched: Whether a launcher stands between this process and its terminal.
   ///   - writesEvents: Whether TensorBoard is told, too.
-  init(isLaunched: Bool, writesEvents: Bool = false) {
+  ///   - verbosity: How much is said.
+  init(isLaunched: Bool, writesEvents: Bool = false, verbosity: Verbosity = .usual) {
     self.writesEvents = writesEvents
+    self.verbosity = verbosity
     drawsOnOutput = isatty(STDOUT_FILENO) == 1 && (!isLaunched || Self.launcherHasTerminal)
-    isTerminal = drawsOnOutput || !isLaunched && isatty(STDERR_FILENO) == 1
+    isTerminal =
+      verbosity != .quiet && (drawsOnOutput || !isLaunched && isatty(STDERR_FILENO) == 1)
     start = clock.now
     lastDrawn = start
+  }
+
+  /// A line that is not needed by whoever wants quiet.
+  func tell(_ line: String) {
+    if verbosity != .quiet { say(line) }
   }
 
   // mpirun gives its ranks a terminal of its own whatever its output is, so its output is looked at.
@@ -53,7 +70,7 @@ final class TerminalReporter: TrainingObserver {
     firstExample = run.resumed?.examplesSeen ?? 0
     let settings = run.configuration
     let data = run.data
-    say(
+    tell(
       """
       vae-dist \(SavedModel.version): \(run.network), \(settings.activation.rawValue), \
       \(settings.likelihood.rawValue), \(grouped(run.parameterCount)) parameters
@@ -63,9 +80,15 @@ final class TerminalReporter: TrainingObserver {
       \(rankText(run.worldSize)) of \(threadText(run.threadCount)), batches of \(grouped(settings.globalBatchSize)), \
       \(grouped(run.totalSteps)) steps, results in \(run.runPath)
       """)
-    if let note = slownessNote(settings.precision.rawValue, run.relativeProductTime) { say(note) }
+    if verbosity == .verbose {
+      let versions = TrainingMachine.versions(usesMPI: run.worldSize > 1)
+        .sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+      say("\(Processors.name); \(versions.joined(separator: ", "))")
+      say("data SHA-256 \(run.data.digest)")
+    }
+    if let note = slownessNote(settings.precision.rawValue, run.relativeProductTime) { tell(note) }
     if let resumed = run.resumed {
-      say("Going on after step \(grouped(resumed.step))")
+      tell("Going on after step \(grouped(resumed.step))")
     }
     if writesEvents {
       tellTensorBoard {
@@ -127,6 +150,12 @@ final class TerminalReporter: TrainingObserver {
     }
   }
 
+  func willCheckpoint(_ progress: TrainingProgress) {
+    if verbosity != .verbose { return }
+    draw("")
+    say("checkpoint of step \(grouped(progress.step))")
+  }
+
   func didRecord(_ event: MetricsEvent) {
     if let eventFile { tellTensorBoard { try eventFile.add(event) } }
     switch event.event {
@@ -149,13 +178,13 @@ final class TerminalReporter: TrainingObserver {
     if let objective = train.objective { line += "  objective \(figure(objective))" }
     if event.event == "evaluate", let test = event.elbo { line += "  test ELBO \(figure(test))" }
     if let rate = train.examplesPerSecond { line += "  \(grouped(Int(rate))) examples/s" }
-    say(line)
+    tell(line)
     self.train = nil
   }
 
   func didStop(_ reason: StopReason, _ progress: TrainingProgress, runPath: String) {
     draw("")
-    say(
+    tell(
       "Stopped \(reason == .signal ? "by a signal" : "at the end of --walltime") after step"
         + " \(grouped(progress.step)), with a checkpoint; to go on: vae-dist train --run \(runPath)"
         + " --resume")
@@ -166,21 +195,21 @@ final class TerminalReporter: TrainingObserver {
   ) {
     draw("")
     guard let end else {
-      say(
+      tell(
         "The run in \(runPath) is complete at step \(grouped(progress.step));"
           + (lostPatience
             ? " a larger --patience lets it go on" : " more --epochs or --steps extend it"))
       return
     }
     if lostPatience {
-      say(
+      tell(
         "Stopped early: the test ELBO has not risen for \(progress.evaluationsSinceBest)"
           + " evaluations; the best is of step \(grouped(progress.bestStep ?? 0))")
     }
     warn(end.posterior)
     let best = String(format: "%.3f", progress.bestTestELBO)
     let latest = latestTest?.elbo.map { String(format: "%.3f", $0) } ?? best
-    say(
+    tell(
       """
       \(Self.text(end))
       Done: test ELBO \(latest) nats per example after \(grouped(progress.step)) steps (best \(best))

@@ -16,6 +16,9 @@ struct TrainCommand: RankCommand {
   @OptionGroup var options: TrainOptions
 
   func validate() throws {
+    if options.run.quiet && options.run.verbose {
+      throw ValidationError("--quiet and --verbose are both given; leave one of them out")
+    }
     if options.run.run == "" { throw ValidationError("--run is empty; it must name a folder") }
     if let text = options.run.walltime, Duration(walltime: text) == nil {
       throw ValidationError("--walltime is '\(text)'; it must be a time: 3h50m, 90m, 45s or 3600")
@@ -31,7 +34,8 @@ struct TrainCommand: RankCommand {
     let reporter =
       communicator.isRoot
       ? TerminalReporter(
-        isLaunched: communicator is MPICommunicator, writesEvents: options.run.tensorboard) : nil
+        isLaunched: communicator is MPICommunicator, writesEvents: options.run.tensorboard,
+        verbosity: options.run.quiet ? .quiet : options.run.verbose ? .verbose : .usual) : nil
     let given = try ranks.onEveryRank { try Self.flags(of: options) }
     try ranks.requireEqual([
       ("--run", options.run.run ?? "default"), ("--resume", "\(options.run.resume)"),

@@ -107,7 +107,7 @@ struct TrainingSession {
         if !writesReport { return }
         let path = ReportCommand.path(in: folder)
         try ReportPage([facts]).write(to: path)
-        say("Report: \(path)")
+        reporter?.tell("Report: \(path)")
       }
     } catch let failure as SharedFailure {
       if ranks.communicator.isRoot {

@@ -25,7 +25,23 @@ func show(_ text: String) {
 
 /// Text to standard error, at once; if that fails there is nobody left to tell.
 func complain(_ text: String) {
-  try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
+  try? FileHandle.standardError.write(contentsOf: Data(painted(text).utf8))
+}
+
+// Whether standard error is a terminal that colours may be sent to (no-color.org).
+private let paints: Bool = {
+  let environment = ProcessInfo.processInfo.environment
+  return isatty(STDERR_FILENO) == 1 && environment["NO_COLOR", default: ""].isEmpty
+    && environment["TERM"] != "dumb"
+}()
+
+// The first word in red or yellow, where it is a complaint.
+private func painted(_ text: String) -> String {
+  if !paints { return text }
+  for (word, color) in [("Error:", 31), ("Warning:", 33)] where text.hasPrefix(word) {
+    return "\u{1b}[1;\(color)m\(word)\u{1b}[0m\(text.dropFirst(word.count))"
+  }
+  return text
 }
 
 /// A figure in nats, in a column.

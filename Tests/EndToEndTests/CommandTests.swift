@@ -41,6 +41,31 @@ import Testing
     }
   }
 
+  @Test func quietRunsSayNothingAndVerboseOnesMore() throws {
+    let folder = try TemporaryFolder()
+    func train(_ name: String, _ flags: [String]) throws -> Outcome {
+      try Launch.alone(
+        "vae-dist",
+        ["train", "--run", folder.path(name), "--epochs", "2", "--hidden", "20"] + flags)
+    }
+    let quiet = try train("quiet", ["--quiet"])
+    #expect(quiet.status == 0 && quiet.output == "" && quiet.errors == "", "\(quiet)")
+    #expect(FileManager.default.fileExists(atPath: folder.path("quiet/report.html")))
+    let verbose = try train("verbose", ["--verbose", "--no-report"])
+    #expect(verbose.output.contains("\ncheckpoint of step 34\n"), "\(verbose.output)")
+    #expect(verbose.output.contains("oneDNN ") && verbose.output.contains("data SHA-256 "))
+    #expect(!FileManager.default.fileExists(atPath: folder.path("verbose/report.html")))
+    let both = try train("both", ["--quiet", "--verbose"])
+    #expect(both.status == 64 && both.errors.hasPrefix("Error: --quiet and --verbose are both"))
+    // Colours are for terminals, and for those who want them.
+    for (variable, isPainted) in [("NO_COLOR=", true), ("NO_COLOR=1", false)] {
+      let command = "\(Launch.product("vae-dist")) train --data nowhere"
+      let outcome = try Launch.run(
+        ["env", variable, "TERM=xterm", "script", "-qec", command, "/dev/null"], seconds: 20)
+      #expect(outcome.output.contains("\u{1b}[1;31mError:") == isPainted, "\(outcome.output)")
+    }
+  }
+
   @Test func eightBitDataAreScoredInBitsPerDimension() throws {
     let folder = try TemporaryFolder()
     let run = folder.path("run")
