@@ -60,7 +60,7 @@ let package = Package(
       swiftSettings: swiftSettings),
     .target(
       name: "DataLoading",
-      dependencies: ["TensorKernels", "Digests", "CZlib", "CLibdeflate", "CLibzip"],
+      dependencies: ["TensorKernels", "Digests", "CZlib", "CLibdeflate", "CLibzip", "CLibpng"],
       exclude: ["README.md"],
       resources: [
         .embedInCode("Resources/digits.zlib"), .embedInCode("Resources/digits-labels.zlib"),

@@ -28,6 +28,10 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case damagedArchive(path: String, reason: String)
   /// An archive without the array that is asked for, or with several.
   case notInArchive(path: String, name: String?, members: [String])
+  /// An image that cannot be decoded.
+  case damagedImage(path: String, reason: String)
+  /// An image of another size than the first of its folder.
+  case otherImageSize(path: String, size: String, expected: String)
   /// A field of a table that is text.
   case notANumber(path: String, line: Int, column: String, text: String)
   /// A line of a table that has more fields than the first, or fewer.
@@ -84,7 +88,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
     case .notInstalled(let name, let package, let folder):
       "Data set '\(name)' is not in '\(folder)'; install it with: apt-get install \(package)"
     case .folderWithoutData(let path, let expected):
-      "Folder '\(path)' holds none of \(expected.joined(separator: ", ")), gzipped or not"
+      "Folder '\(path)' holds no PNG images, and none of \(expected.joined(separator: ", ")), gzipped or not"
     case .unknownFormat(let path, []):
       "'\(path)' is an empty file; data are \(Self.formats)"
     case .unknownFormat(let path, let bytes):
@@ -105,6 +109,10 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
         + (name.map { ", and no '\($0)'" }
           ?? (members.isEmpty
             ? "" : "; name the one to read, for example \(path):\(members[0].prefix { $0 != " " })"))
+    case .damagedImage(let path, let reason):
+      "'\(path)' is a damaged image: \(reason)"
+    case .otherImageSize(let path, let size, let expected):
+      "'\(path)' has \(size) pixels, and the images before it \(expected); bring all to one size first"
     case .notANumber(let path, let line, let column, let text):
       "'\(path)' has '\(text)' in column \(column) of line \(line); columns must be numbers, and empty where a"
         + " value is missing"

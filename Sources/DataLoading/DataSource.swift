@@ -17,7 +17,7 @@ public struct DataSource: Sendable {
   public private(set) var trainLabels: Labels?
   /// The classes of the test examples, where they were asked for and there are any.
   public private(set) var testLabels: Labels?
-  private var labelFiles = LabelRequest(train: nil, test: nil)
+  private var besides = BesideLabels()
 
   /// Names that are known without a path.
   public static let knownNames = ["digits", "fashion-mnist"]
@@ -51,7 +51,7 @@ public struct DataSource: Sendable {
     }
     // Data without test examples of their own are scored whole.
     if labels.only != .test || test == nil {
-      trainLabels = try Self.labels(labels.train ?? found.labelFiles.train, of: train)
+      trainLabels = try Self.labels(labels.train, found.besides.train, of: train)
       if trainLabels == nil {
         trainLabels = try Self.builtInLabels(name, exampleCount: train.exampleCount)
       }
@@ -59,8 +59,8 @@ public struct DataSource: Sendable {
     }
     guard let test, labels.only != .train else { return }
     // Test examples from elsewhere have other labels than those that lie beside the data.
-    let beside = testPath == nil ? found.labelFiles.test : nil
-    testLabels = try Self.labels(labels.test ?? beside, of: test)
+    let beside = testPath == nil ? found.besides.test : nil
+    testLabels = try Self.labels(labels.test, beside, of: test)
     if testLabels == nil {
       throw .noLabels(
         data: testPath ?? name, flag: labels.only == nil ? "--test-labels" : "--labels")
@@ -73,31 +73,45 @@ public struct DataSource: Sendable {
   public static func labelsIfAny(
     of array: NumericArray, beside name: String, split: Split, given path: String?
   ) throws(DataError) -> Labels? {
-    if let path { return try labels(path, of: array) }
+    if let path { return try labels(path, nil, of: array) }
     let found = try find(name)
     let isTest = split == .test && found.test != nil
     if (isTest ? found.test : found.train)?.exampleCount != array.exampleCount { return nil }
-    if let own = try labels(isTest ? found.labelFiles.test : found.labelFiles.train, of: array) {
+    if let own = try labels(nil, isTest ? found.besides.test : found.besides.train, of: array) {
       return own
     }
     return isTest ? nil : try builtInLabels(name, exampleCount: array.exampleCount)
   }
 
+  // Where labels lie that came with the data.
+  private enum LabelPlace: Sendable {
+    case file(String)
+    case known(Labels)
+  }
+
+  private struct BesideLabels: Sendable {
+    var train: LabelPlace?
+    var test: LabelPlace?
+  }
+
   private static func labels(
-    _ path: String?, of array: NumericArray
+    _ given: String?, _ beside: LabelPlace?, of array: NumericArray
   ) throws(DataError) -> Labels? {
-    guard let path else { return nil }
-    return try Labels(opening: path, exampleCount: array.exampleCount)
+    switch given.map({ LabelPlace.file($0) }) ?? beside {
+    case .file(let path): return try Labels(opening: path, exampleCount: array.exampleCount)
+    case .known(let labels): return labels
+    case nil: return nil
+    }
   }
 
   private init(
     train: NumericArray, test: NumericArray?, knownScale: Float?,
-    labelFiles: LabelRequest = LabelRequest(train: nil, test: nil)
+    besides: BesideLabels = BesideLabels()
   ) {
     self.train = train
     self.test = test
     self.knownScale = knownScale
-    self.labelFiles = labelFiles
+    self.besides = besides
   }
 
   private static func find(_ name: String) throws(DataError) -> DataSource {
@@ -149,11 +163,37 @@ public struct DataSource: Sendable {
       return try NumericArray(opening: path)
     }
     guard let train = try open(trainNames) else {
+      if let found = try openCIFAR(folder) { return found }
+      if let found = try openImages(folder) { return found }
       throw .folderWithoutData(path: folder, expected: trainNames)
     }
     return DataSource(
       train: train, test: try open(testNames), knownScale: nil,
-      labelFiles: LabelRequest(train: first(trainLabelNames), test: first(testLabelNames)))
+      besides: BesideLabels(
+        train: first(trainLabelNames).map { .file($0) },
+        test: first(testLabelNames).map { .file($0) }))
+  }
+
+  private static func openCIFAR(_ folder: String) throws(DataError) -> DataSource? {
+    let all: [String] = CIFARBinary.trainNames.map { "\(folder)/\($0)" }
+    let names = all.filter { access($0, F_OK) == 0 }
+    if names.isEmpty { return nil }
+    let train = try CIFARBinary(names)
+    let testPath = "\(folder)/\(CIFARBinary.testName)"
+    let test = access(testPath, F_OK) == 0 ? try CIFARBinary([testPath]) : nil
+    return DataSource(
+      train: try train.array(), test: try test?.array(), knownScale: nil,
+      besides: BesideLabels(train: .known(train.labels), test: test.map { .known($0.labels) }))
+  }
+
+  // Images in the folder, in folders of their classes, or either in train and test.
+  private static func openImages(_ folder: String) throws(DataError) -> DataSource? {
+    guard let train = ImageFolder("\(folder)/train") ?? ImageFolder(folder) else { return nil }
+    let test = ImageFolder("\(folder)/train") == nil ? nil : ImageFolder("\(folder)/test")
+    return DataSource(
+      train: try train.array(), test: try test?.array(), knownScale: nil,
+      besides: BesideLabels(
+        train: train.labels.map { .known($0) }, test: test?.labels.map { .known($0) }))
   }
 
   // An archive with the names that Keras' data sets have holds both parts, and their labels.
@@ -164,12 +204,14 @@ public struct DataSource: Sendable {
       let labels = ["y", "label", "labels"].first { names.contains($0) }
       return DataSource(
         train: try NumericArray(opening: path), test: nil, knownScale: nil,
-        labelFiles: LabelRequest(train: labels.flatMap(part), test: nil))
+        besides: BesideLabels(train: labels.flatMap(part).map { .file($0) }))
     }
     return DataSource(
       train: try NumericArray(opening: train),
       test: try part("x_test").map { path throws(DataError) in try NumericArray(opening: path) },
-      knownScale: nil, labelFiles: LabelRequest(train: part("y_train"), test: part("y_test")))
+      knownScale: nil,
+      besides: BesideLabels(
+        train: part("y_train").map { .file($0) }, test: part("y_test").map { .file($0) }))
   }
 
   // Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak; CC BY 4.0): 1,797 images of

@@ -19,6 +19,12 @@ public struct Labels: Sendable, Equatable {
     try self.init(NumericArray(columnAt: path), exampleCount: exampleCount)
   }
 
+  /// Labels that are known already.
+  init(path: String, values: [UInt32]) {
+    self.path = path
+    self.values = values
+  }
+
   init(_ array: NumericArray, exampleCount: Int) throws(DataError) {
     path = array.path
     try array.load()

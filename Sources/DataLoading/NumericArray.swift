@@ -183,7 +183,10 @@ public struct NumericArray: Sendable {
     }
   }
 
-  private init(
+  /// An array whose elements a storage has, or will have once it is loaded.
+  ///
+  /// - Throws: ``DataError`` if there are no examples.
+  init(
     path: String, header: ArrayHeader, storage: ByteStorage, checksum: [UInt8]
   ) throws(DataError) {
     try Self.check(header, path: path)

@@ -57,7 +57,7 @@ struct Widths: ExpressibleByArgument, Equatable {
 struct DataOptions: ParsableArguments {
   @Option(
     help: help(
-      "A file (NPY or IDX, gzipped or not; NPZ, or x.npz:name; CSV or TSV), a folder (MNIST's four files, or train.npy and test.npy), or a name: digits, fashion-mnist",
+      "A file (NPY or IDX, gzipped or not; NPZ, or x.npz:name; CSV or TSV), a folder (MNIST's four files, train.npy and test.npy, PNG images, or CIFAR-10's binary files), or a name: digits, fashion-mnist",
       defaults.data))
   var data: String?
 

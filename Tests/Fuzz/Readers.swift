@@ -27,6 +27,12 @@ struct Reader: Sendable {
       name: "npz", fileExtension: "npz", files: { folder in try archiveFiles(folder) },
       read: readArray),
     Reader(
+      name: "png", fileExtension: "png", files: { folder in try imageFiles(folder) },
+      read: { path in try readFolder(path, as: "x.png") }),
+    Reader(
+      name: "cifar", fileExtension: "bin", files: { _ in [(0..<2 * 3073).map { UInt8($0 % 251) }] },
+      read: { path in try readFolder(path, as: "data_batch_1.bin") }),
+    Reader(
       name: "labels", fileExtension: "npy", files: { _ in labelFiles() },
       read: { path in
         _ = try DataSource(name: "digits", labels: LabelRequest(train: path, test: nil))
@@ -60,6 +66,28 @@ struct Reader: Sendable {
     let row = FloatBuffer(count: array.width)
     for example in [0, array.exampleCount / 2, array.exampleCount - 1] {
       array.read(example: example, scale: 1, into: row.mutableElements)
+    }
+  }
+
+  // A folder that holds the file under the name by which it is known.
+  private static func readFolder(_ path: String, as name: String) throws {
+    let folder = "\(path).folder"
+    mkdir(folder, 0o755)
+    unlink("\(folder)/\(name)")
+    link(path, "\(folder)/\(name)")
+    let array = try DataSource(name: folder).train
+    try array.load()
+    _ = DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
+  }
+
+  private static func imageFiles(_ folder: String) throws -> [[UInt8]] {
+    try [1, 3].map { channels in
+      guard let tile = Picture.Tile(height: 5, width: 4, channels: channels) else { return [] }
+      let picture = Picture(
+        (0..<40 * channels).map { Float($0) }, tile: tile, columns: 2, range: 0...120)
+      let path = "\(folder)/valid-\(channels).png"
+      try picture.write(to: path)
+      return try contents(path)
     }
   }
 

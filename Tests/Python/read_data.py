@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 import numpy as np
+from PIL import Image
 
 
 def main(program: str) -> None:
@@ -67,6 +68,43 @@ def main(program: str) -> None:
         assert call("decode", "run", "run/encode.npz:mean").returncode == 0
         np.save(folder / "f.npy", np.asfortranarray(x))
         same("f.npy", x)
+
+        # Folders of images: grey, in colour by classes, in parts; and CIFAR-10's binary files.
+        def png(path: str, pixels: np.ndarray) -> None:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / path)
+
+        colour = rng.integers(0, 256, (12, 8, 10, 3)).astype("u1")
+        for i, image in enumerate(images):
+            png(f"grey/{i:02}.png", image)
+            png(f"parts/{'train' if i < 30 else 'test'}/{i:02}.png", image)
+        for i, image in enumerate(colour):
+            png(f"classes/{'dog' if i % 2 else 'cat'}/{i:02}.png", image)
+        same("grey", images)
+        same("parts", images[:30])
+        same("parts", images[30:], "--split", "test")
+        same("classes", np.concatenate([colour[::2], colour[1::2]]))
+        records = rng.integers(0, 256, (50, 3073)).astype("u1")
+        records[:, 0] %= 10
+        (folder / "cifar").mkdir()
+        records[:20].tofile(folder / "cifar/data_batch_1.bin")
+        records[20:40].tofile(folder / "cifar/data_batch_2.bin")
+        records[40:].tofile(folder / "cifar/test_batch.bin")
+        planes = records[:, 1:].reshape(50, 3, 32, 32).transpose(0, 2, 3, 1)
+        same("cifar", planes[:40])
+        same("cifar", planes[40:], "--split", "test")
+        for data, wanted in (("classes", [0] * 6 + [1] * 6), ("cifar", list(records[:40, 0]))):
+            done = call("train", "--data", data, "--condition", "labels", "--steps", "1", "--hidden", "5", "--latent", "2",
+                        "--global-batch-size", "5", "--run", f"of-{data}", "--no-report", "--likelihood", "discretized-logistic")
+            assert done.returncode == 0, done.stderr
+            assert call("encode", f"of-{data}", "--data", data, "--split", "train").returncode == 0
+            encoded = np.load(folder / f"of-{data}/encode.npz")
+            assert [wanted[row] for row in encoded["row"]] == list(encoded["label"]), data
+        png("grey/zz.png", images[0][:, :5])
+        assert "has 8x5 pixels, and the images before it 8x9" in call("convert", "grey", "out.npy").stderr
+        png("torn/a.png", images[0])
+        (folder / "torn/b.png").write_bytes((folder / "torn/a.png").read_bytes()[:50])
+        assert "is a damaged image" in call("convert", "torn", "out.npy").stderr
 
         # What inspect says, against numpy.
         doubled = np.concatenate([with_gaps, with_gaps[:5]])
