@@ -165,7 +165,7 @@ import Testing
       text("minst")
         == "'minst' is neither a file, a folder nor a known data set; known are digits, fashion-mnist"
     )
-    #expect(text(folder.path).contains("holds none of train-images-idx3-ubyte"))
+    #expect(text(folder.path).contains("none of train-images-idx3-ubyte"))
   }
 
   @Test func testExamplesOfAnotherShapeAreRefused() throws {
