@@ -39,6 +39,9 @@ let package = Package(
       name: "CLibcrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLibpng", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(name: "CLibzip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+    .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(
+      name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
     .target(name: "CCollectives", dependencies: ["COpenMPI"], cSettings: cSettings),
     .target(name: "CKernels", cSettings: cSettings),
 
@@ -60,7 +63,10 @@ let package = Package(
       swiftSettings: swiftSettings),
     .target(
       name: "DataLoading",
-      dependencies: ["TensorKernels", "Digests", "CZlib", "CLibdeflate", "CLibzip", "CLibpng"],
+      dependencies: [
+        "TensorKernels", "Digests", "CZlib", "CLibdeflate", "CLibzip", "CHDF5", "CLibpng",
+        "CTurboJPEG",
+      ],
       exclude: ["README.md"],
       resources: [
         .embedInCode("Resources/digits.zlib"), .embedInCode("Resources/digits-labels.zlib"),

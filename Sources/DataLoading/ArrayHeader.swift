@@ -11,6 +11,9 @@ struct ArrayHeader: Equatable {
   /// Checked for overflow when the header was made.
   var dataByteCount: Int { shape.reduce(type.byteCount, *) }
 
+  /// Bytes of an element of the first axis.
+  var rowByteCount: Int { shape.dropFirst().reduce(type.byteCount, *) }
+
   /// A header whose extents can be multiplied.
   ///
   /// - Throws: ``DataError/extentsOverflow(path:shape:)``.

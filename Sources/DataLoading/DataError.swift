@@ -28,6 +28,10 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case damagedArchive(path: String, reason: String)
   /// An archive without the array that is asked for, or with several.
   case notInArchive(path: String, name: String?, members: [String])
+  /// An array that was compressed with what cannot be undone here.
+  case unknownFilter(path: String, filter: String)
+  /// A sparse matrix whose columns lie together, not its rows.
+  case sparseByColumn(path: String)
   /// An image that cannot be decoded.
   case damagedImage(path: String, reason: String)
   /// An image of another size than the first of its folder.
@@ -70,7 +74,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   /// A held-out fraction that leaves one side empty.
   case emptySplit(fraction: Double, count: Int)
 
-  private static let formats = "NPY or IDX, gzipped or not, NPZ (.npz), CSV (.csv) or TSV (.tsv)"
+  private static let formats =
+    "NPY or IDX, gzipped or not, NPZ (.npz), HDF5, CSV (.csv) or TSV (.tsv)"
 
   /// One sentence: what, with the value; what would be right; what to do.
   public var description: String {
@@ -88,7 +93,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
     case .notInstalled(let name, let package, let folder):
       "Data set '\(name)' is not in '\(folder)'; install it with: apt-get install \(package)"
     case .folderWithoutData(let path, let expected):
-      "Folder '\(path)' holds no PNG images, and none of \(expected.joined(separator: ", ")), gzipped or not"
+      "Folder '\(path)' holds no PNG or JPEG images, and none of \(expected.joined(separator: ", ")), gzipped or not"
     case .unknownFormat(let path, []):
       "'\(path)' is an empty file; data are \(Self.formats)"
     case .unknownFormat(let path, let bytes):
@@ -103,12 +108,19 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
     case .damagedGzip(let path, let reason):
       "'\(path)' is a damaged gzip file: \(reason)"
     case .damagedArchive(let path, let reason):
-      "'\(path)' is a damaged archive: \(reason)"
+      "'\(path)' is damaged: \(reason)"
     case .notInArchive(let path, let name, let members):
-      "'\(path)' holds \(members.isEmpty ? "no arrays" : members.joined(separator: ", "))"
+      "'\(path)' holds \(members.isEmpty ? "no arrays" : members.prefix(20).joined(separator: ", "))"
+        + (members.count > 20 ? " and \(members.count - 20) more" : "")
         + (name.map { ", and no '\($0)'" }
           ?? (members.isEmpty
             ? "" : "; name the one to read, for example \(path):\(members[0].prefix { $0 != " " })"))
+    case .unknownFilter(let path, let filter):
+      "'\(path)' is compressed with '\(filter)', which libhdf5 lacks here; write it with gzip or not compressed, or"
+        + " name the folder of the filter's plugin in HDF5_PLUGIN_PATH"
+    case .sparseByColumn(let path):
+      "'\(path)' is a sparse matrix by columns (CSC), of which no row can be read by itself; store it by rows, in"
+        + " Python: adata.X = adata.X.tocsr()"
     case .damagedImage(let path, let reason):
       "'\(path)' is a damaged image: \(reason)"
     case .otherImageSize(let path, let size, let expected):

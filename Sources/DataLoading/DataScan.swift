@@ -39,36 +39,78 @@ public struct DataScan: Sendable, Equatable {
   /// - Parameters:
   ///   - array: The examples.
   ///   - pieces: Which pieces; all of them on one rank.
-  public init(_ array: NumericArray, pieces: Range<Int>) {
-    let row = FloatBuffer(count: array.width)
+  /// - Throws: ``DataError`` if some cannot be read.
+  public init(_ array: NumericArray, pieces: Range<Int>) throws(DataError) {
     for piece in pieces {
       let range = Self.examples(ofPiece: piece, of: array)
-      let bytes = range.lowerBound * array.rowByteCount..<range.upperBound * array.rowByteCount
-      let raw = UnsafeRawBufferPointer(rebasing: array.bytes[bytes])
-      digests += SHA256.digest(raw)
-      if array.type == .uint8 {
-        // Bytes are never NaN, and their extremes need no conversion.
-        var low = UInt8.max
-        var high = UInt8.min
-        for byte in raw {
-          low = min(low, byte)
-          high = max(high, byte)
-        }
-        minimum = min(minimum, Float(low))
-        maximum = max(maximum, Float(high))
-      } else {
-        for example in range { scan(array, example, row) }
+      switch array.elements {
+      case .dense(let rows):
+        try rows.withBytes(of: range) { raw in scan(raw, array, range) }
+      case .sparse(let rows): try scan(rows, range)
       }
     }
   }
 
-  private mutating func scan(_ array: NumericArray, _ example: Int, _ row: FloatBuffer) {
-    array.read(example: example, scale: 1, into: row.mutableElements)
+  private mutating func scan(
+    _ raw: UnsafeRawBufferPointer, _ array: NumericArray, _ range: Range<Int>
+  ) {
+    digests += SHA256.digest(raw)
+    if array.type == .uint8 {
+      // Bytes are never NaN, and their extremes need no conversion.
+      var low = UInt8.max
+      var high = UInt8.min
+      for byte in raw {
+        low = min(low, byte)
+        high = max(high, byte)
+      }
+      minimum = min(minimum, Float(low))
+      maximum = max(maximum, Float(high))
+      return
+    }
+    let row = FloatBuffer(count: array.width)
+    let size = array.rowByteCount
+    for (number, example) in range.enumerated() {
+      let bytes = UnsafeRawBufferPointer(rebasing: raw[number * size..<(number + 1) * size])
+      array.read(bytes, scale: 1, into: row.mutableElements)
+      scan(row.elements) { example * array.width + $0 }
+    }
+  }
+
+  // What is not stored is zero.
+  private mutating func scan(_ rows: SparseRows, _ range: Range<Int>) throws(DataError) {
+    let hash = SHA256()
+    let counts = range.map { UInt64(rows.starts[$0 + 1] - rows.starts[$0]) }
+    counts.withUnsafeBytes { hash.update($0) }
+    try rows.withStored(of: range) { columns, values throws(DataError) in
+      hash.update(columns)
+      hash.update(values)
+      let start = rows.starts[range.lowerBound]
+      for row in range {
+        let own = rows.starts[row] - start..<rows.starts[row + 1] - start
+        func part(_ bytes: UnsafeRawBufferPointer, _ size: Int) -> UnsafeRawBufferPointer {
+          UnsafeRawBufferPointer(rebasing: bytes[own.lowerBound * size..<own.upperBound * size])
+        }
+        var found: [Float] = own.count < rows.width ? [0] : []
+        var places = found.map { _ in 0 }
+        try rows.forEach(
+          row, part(columns, rows.columns.rowByteCount), part(values, rows.values.rowByteCount)
+        ) { column, value in
+          found.append(value)
+          places.append(column)
+        }
+        found.withUnsafeBufferPointer { scan($0) { row * rows.width + places[$0] } }
+      }
+    }
+    digests += hash.finish()
+  }
+
+  // `place` says which of all values one of `values` is.
+  private mutating func scan(_ values: UnsafeBufferPointer<Float>, place: (Int) -> Int) {
     var low = minimum
     var high = maximum
     var isFinite = true
     var isIntegral = true
-    for value in row.elements {
+    for value in values {
       low = value < low ? value : low
       high = value > high ? value : high
       isFinite = isFinite && value.isFinite
@@ -78,7 +120,7 @@ public struct DataScan: Sendable, Equatable {
     maximum = high
     self.isIntegral = self.isIntegral && isIntegral
     if isFinite || firstNonFinite != nil { return }
-    firstNonFinite = row.elements.firstIndex { !$0.isFinite }.map { example * array.width + $0 }
+    firstNonFinite = values.firstIndex { !$0.isFinite }.map(place)
   }
 
   /// The figures of several scans of consecutive pieces, in order.

@@ -27,9 +27,9 @@ public struct DataSource: Sendable {
   /// Finds and opens the data; arrays that cannot be mapped have yet to be loaded.
   ///
   /// - Parameters:
-  ///   - name: A file (NPY or IDX, gzipped or not; NPZ, or `x.npz:name`; CSV or TSV), a folder (MNIST's four files, or `train.npy`
-  ///     and perhaps `test.npy`), or one of ``knownNames``. A file or folder of that name in the
-  ///     current folder comes first.
+  ///   - name: A file (NPY or IDX, gzipped or not; NPZ or HDF5, or an array of one: `x.npz:name`; CSV or TSV), a folder
+  ///     (MNIST's four files, `train.npy` and perhaps `test.npy`, CIFAR-10's binary files, or images), or one of
+  ///     ``knownNames``. A file or folder of that name in the current folder comes first.
   ///   - testPath: A file of test examples, or nil.
   ///   - labels: What labels to read; nil for none.
   /// - Throws: ``DataError`` with what is wrong.
@@ -65,6 +65,12 @@ public struct DataSource: Sendable {
       throw .noLabels(
         data: testPath ?? name, flag: labels.only == nil ? "--test-labels" : "--labels")
     }
+  }
+
+  /// `x.npz:name` and `x.h5:name` as the file and the array of it; the array is nil for the file alone, all is nil for
+  /// files of one array.
+  public static func split(_ name: String) -> (path: String, member: String?)? {
+    NPZArchive.split(name) ?? HDF5File.split(name)
   }
 
   /// The labels of a split where there are any: a file, or what lies beside the data.
@@ -119,9 +125,10 @@ public struct DataSource: Sendable {
     if stat(name, &status) == 0 {
       if status.st_mode & S_IFMT == S_IFDIR { return try openFolder(name) }
       if name.lowercased().hasSuffix(".npz") { return try openArchive(name) }
+      if let names = try HDF5File.names(ofFile: name) { return try openParts(name, names) }
       return DataSource(train: try NumericArray(opening: name), test: nil, knownScale: nil)
     }
-    if let (file, member) = NPZArchive.split(name), member != nil, access(file, F_OK) == 0 {
+    if let (file, member) = split(name), member != nil, access(file, F_OK) == 0 {
       return DataSource(train: try NumericArray(opening: name), test: nil, knownScale: nil)
     }
     switch name {
@@ -196,9 +203,14 @@ public struct DataSource: Sendable {
         train: train.labels.map { .known($0) }, test: test?.labels.map { .known($0) }))
   }
 
-  // An archive with the names that Keras' data sets have holds both parts, and their labels.
   private static func openArchive(_ path: String) throws(DataError) -> DataSource {
-    let names = Set(try NPZArchive(path: path).members.map(\.name))
+    try openParts(path, Set(try NPZArchive(path: path).members.map(\.name)))
+  }
+
+  // A file of several arrays with the names that Keras' data sets have holds both parts, and their labels.
+  private static func openParts(
+    _ path: String, _ names: Set<String>
+  ) throws(DataError) -> DataSource {
     func part(_ name: String) -> String? { names.contains(name) ? "\(path):\(name)" : nil }
     guard let train = part("x_train") else {
       let labels = ["y", "label", "labels"].first { names.contains($0) }

@@ -68,6 +68,29 @@ public enum ElementType: String, CaseIterable, Sendable {
     }
   }
 
+  /// Reads whole numbers; those that no `Int` holds, and numbers of other formats, as -1.
+  func readIntegers(
+    _ bytes: UnsafeRawPointer, bigEndian: Bool, into values: UnsafeMutableBufferPointer<Int>
+  ) {
+    func integers<Integer: FixedWidthInteger>(_: Integer.Type) {
+      for index in values.indices {
+        let raw = (bytes + index * MemoryLayout<Integer>.size).loadUnaligned(as: Integer.self)
+        values[index] = Int(exactly: bigEndian ? Integer(bigEndian: raw) : raw) ?? -1
+      }
+    }
+    switch self {
+    case .uint8: integers(UInt8.self)
+    case .int8: integers(Int8.self)
+    case .uint16: integers(UInt16.self)
+    case .int16: integers(Int16.self)
+    case .uint32: integers(UInt32.self)
+    case .int32: integers(Int32.self)
+    case .uint64: integers(UInt64.self)
+    case .int64: integers(Int64.self)
+    case .float16, .float32, .float64: values.update(repeating: -1)
+    }
+  }
+
   // IEEE 754 binary16; `Float16` does not exist on every platform of Swift.
   private static func halfPrecision(_ bits: UInt16) -> Float {
     let sign = UInt32(bits & 0x8000) << 16

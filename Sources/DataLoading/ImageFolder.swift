@@ -1,11 +1,10 @@
-internal import CLibpng
 internal import Digests
 
 #if canImport(Glibc)
 internal import Glibc
 #endif
 
-/// A folder of PNG images of one size; folders in it are classes, by their names in order.
+/// A folder of PNG and JPEG images of one size; folders in it are classes, by their names in order.
 struct ImageFolder {
   private struct File {
     let path: String
@@ -34,41 +33,64 @@ struct ImageFolder {
   ///
   /// - Throws: ``DataError`` if one is damaged, or of another size than the first.
   func array() throws(DataError) -> NumericArray {
-    var extents: (height: Int, width: Int)?
+    var first: ImageFile?
     var hasColor = false
     let hash = SHA256()
     for file in files {
-      let header = try Self.header(file.path)
-      let own = (height: Int(header.height), width: Int(header.width))
-      if let extents, extents != own {
-        throw .otherImageSize(
-          path: file.path, size: "\(own.height)x\(own.width)",
-          expected: "\(extents.height)x\(extents.width)")
-      }
-      extents = own
-      hasColor = hasColor || header.hasColor
+      let image = try ImageFile(file.path)
+      try image.requireSize(of: first ?? image)
+      first = first ?? image
+      hasColor = hasColor || image.hasColor
       // What is to be compared between ranks before anything is loaded.
-      Array("\(file.path.dropFirst(path.count)) \(header.byteCount)\n".utf8).withUnsafeBytes {
+      Array("\(file.path.dropFirst(path.count)) \(image.byteCount)\n".utf8).withUnsafeBytes {
         hash.update($0)
       }
     }
-    let (height, width) = extents ?? (0, 0)
-    let channels = hasColor ? 3 : 1
+    guard let first else { throw .empty(path: path, shape: [0]) }
+    let (height, width) = (first.height, first.width)
     let header = try ArrayHeader(
       path: path,
       extents: ([files.count, height, width] + (hasColor ? [3] : [])).map { UInt64($0) },
       type: .uint8, isBigEndian: false, isColumnMajor: false, dataOffset: 0)
-    let size = height * width * channels
+    let reader = Reader(paths: files.map(\.path), first: first, hasColor: hasColor)
+    if header.dataByteCount > mostBytesToHold() {
+      return try NumericArray(
+        path: path, header: header,
+        elements: .dense(RowStore(place: .reader(reader), rowByteCount: header.rowByteCount)),
+        residence: .read, identity: "", checksum: hash.finish())
+    }
     let storage = ByteStorage(count: header.dataByteCount, path: path) {
-      [files] memory throws(DataError) in
-      for (number, file) in files.enumerated() {
-        try Self.decode(
-          file.path, height, width, hasColor,
+      [count = files.count] memory throws(DataError) in
+      try reader.read(rows: 0..<count, into: memory)
+    }
+    return try NumericArray(path: path, header: header, storage: storage, checksum: hash.finish())
+  }
+
+  // Decodes images.
+  private final class Reader: RowReader {
+    let paths: [String]
+    let first: ImageFile
+    let hasColor: Bool
+
+    init(paths: [String], first: ImageFile, hasColor: Bool) {
+      self.paths = paths
+      self.first = first
+      self.hasColor = hasColor
+    }
+
+    func read(
+      rows: Range<Int>, into memory: UnsafeMutableRawBufferPointer
+    ) throws(DataError) {
+      let size = first.height * first.width * (hasColor ? 3 : 1)
+      for (number, row) in rows.enumerated() {
+        let image = try ImageFile(paths[row])
+        try image.requireSize(of: first)
+        try image.decode(
+          inColor: hasColor,
           into: UnsafeMutableRawBufferPointer(rebasing: memory[number * size..<(number + 1) * size])
         )
       }
     }
-    return try NumericArray(path: path, header: header, storage: storage, checksum: hash.finish())
   }
 
   /// The classes; nil where images lie in the folder itself.
@@ -93,54 +115,8 @@ struct ImageFolder {
   }
 
   private static func images(in folder: String) -> [String] {
-    names(in: folder).filter { $0.lowercased().hasSuffix(".png") }.map { "\(folder)/\($0)" }
-  }
-
-  // MARK: PNG
-
-  private struct Header {
-    let height: UInt32
-    let width: UInt32
-    let hasColor: Bool
-    let byteCount: Int
-  }
-
-  private static func header(_ path: String) throws(DataError) -> Header {
-    var image = png_image()
-    image.version = vd_png_version
-    if png_image_begin_read_from_file(&image, path) == 0 { throw damaged(path, &image) }
-    defer { png_image_free(&image) }
-    var status = stat()
-    stat(path, &status)
-    return Header(
-      height: image.height, width: image.width, hasColor: image.format & vd_png_rgb != 0,
-      byteCount: Int(status.st_size))
-  }
-
-  private static func decode(
-    _ path: String, _ height: Int, _ width: Int, _ hasColor: Bool,
-    into memory: UnsafeMutableRawBufferPointer
-  ) throws(DataError) {
-    var image = png_image()
-    image.version = vd_png_version
-    if png_image_begin_read_from_file(&image, path) == 0 { throw damaged(path, &image) }
-    defer { png_image_free(&image) }
-    if Int(image.height) != height || Int(image.width) != width {
-      throw .otherImageSize(
-        path: path, size: "\(image.height)x\(image.width)", expected: "\(height)x\(width)")
-    }
-    image.format = hasColor ? vd_png_rgb : vd_png_gray
-    // What is transparent lies on black.
-    var black = png_color()
-    if png_image_finish_read(&image, &black, memory.baseAddress, 0, nil) == 0 {
-      throw damaged(path, &image)
-    }
-  }
-
-  private static func damaged(_ path: String, _ image: inout png_image) -> DataError {
-    let words = withUnsafeBytes(of: image.message) { raw in
-      String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
-    }
-    return .damagedImage(path: path, reason: words)
+    names(in: folder).filter { name in
+      [".png", ".jpg", ".jpeg"].contains { name.lowercased().hasSuffix($0) }
+    }.map { "\(folder)/\($0)" }
   }
 }

@@ -35,7 +35,7 @@ public struct Labels: Sendable, Equatable {
     var values: [UInt32] = []
     values.reserveCapacity(exampleCount)
     for example in 0..<exampleCount {
-      array.read(example: example, scale: 1, into: value.mutableElements)
+      try array.read(example: example, scale: 1, into: value.mutableElements)
       guard let label = UInt32(exactly: value.base[0]), label < Self.mostClasses else {
         throw .notALabel(path: path, example: example, value: value.base[0])
       }

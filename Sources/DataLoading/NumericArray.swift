@@ -11,8 +11,15 @@ public struct NumericArray: Sendable {
   /// The file's number format.
   public let type: ElementType
   let isBigEndian: Bool
-  private let storage: ByteStorage
-  private let dataOffset: Int
+  /// Where the elements are.
+  enum Elements: Sendable {
+    case dense(RowStore)
+    case sparse(SparseRows)
+  }
+
+  let elements: Elements
+  // What has yet to be loaded, unless nothing has.
+  private let storage: ByteStorage?
   /// What a gzipped file says of its contents, for comparing files before they are loaded.
   public let checksum: [UInt8]
 
@@ -20,60 +27,30 @@ public struct NumericArray: Sendable {
   public var exampleCount: Int { shape[0] }
   /// Values of an example.
   public var width: Int { shape[1...].reduce(1, *) }
-  /// Whether the file is mapped into memory rather than held in it.
-  public var isMapped: Bool { storage.isMapped }
-  /// What tells a mapped file from any other of its machine; empty for memory.
-  public var identity: String { storage.identity }
+  /// How the elements come to be at hand.
+  public enum Residence: String, Sendable, Codable {
+    /// The file is mapped into memory: only what is touched is read.
+    case mapped
+    /// All elements are held in memory.
+    case loaded
+    /// Rows are read, and decompressed or decoded, at every look.
+    case read
+  }
+
+  /// How the elements come to be at hand.
+  public let residence: Residence
+  /// What tells a file that is not held in memory from any other of its machine, and from what it was before;
+  /// empty for memory.
+  public let identity: String
+  /// Bytes of all elements that are stored.
+  public var storedByteCount: Int {
+    switch elements {
+    case .dense: exampleCount * rowByteCount
+    case .sparse(let rows): rows.byteCount
+    }
+  }
   /// Bytes of an example in the file's format.
   var rowByteCount: Int { width * type.byteCount }
-  /// The elements' bytes.
-  public var bytes: UnsafeRawBufferPointer {
-    precondition(storage.pendingByteCount == 0, "The elements of '\(path)' have not been loaded")
-    let count = exampleCount * rowByteCount
-    return UnsafeRawBufferPointer(rebasing: storage.bytes[dataOffset..<dataOffset + count])
-  }
-
-  /// Opens a file: NPY or IDX, gzipped or not, an array of an NPZ archive, CSV or TSV, and reads its header.
-  ///
-  /// What is neither gzipped nor in Fortran order is mapped, so that opening reads next to nothing;
-  /// the elements of others are there once they have been loaded.
-  ///
-  /// - Throws: ``DataError`` with what is wrong.
-  init(opening path: String) throws(DataError) {
-    try self.init(opening: path, isColumn: false)
-  }
-
-  /// Opens a file of one value for each example, which may do without a second axis.
-  ///
-  /// - Throws: ``DataError`` with what is wrong.
-  init(columnAt path: String) throws(DataError) {
-    try self.init(opening: path, isColumn: true)
-  }
-
-  private init(opening path: String, isColumn: Bool) throws(DataError) {
-    if let (file, name) = NPZArchive.split(path) {
-      self = try Self.openArchive(file, member: name, path, isColumn: isColumn)
-      return
-    }
-    let mapped = try ByteStorage(mapping: path)
-    if mapped.bytes.starts(with: [0x1f, 0x8b]) {
-      self = try Self.openGzip(path, mapped, isColumn: isColumn)
-      return
-    }
-    if let separator = DelimitedText.separator(of: path) {
-      let (header, storage, checksum) = try DelimitedText(path, mapped, separator: separator)
-        .array()
-      try self.init(path: path, header: header, storage: storage, checksum: checksum)
-      return
-    }
-    let header = try Self.header(mapped.bytes, path, isColumn: isColumn)
-    let promised = header.dataOffset + header.dataByteCount
-    if mapped.bytes.count != promised {
-      throw .wrongSize(path: path, actual: mapped.bytes.count, promised: promised)
-    }
-    try self.init(path: path, header: header, storage: mapped, checksum: [])
-  }
-
   /// Opens a file and loads its elements.
   ///
   /// - Throws: ``DataError`` with what is wrong.
@@ -93,12 +70,12 @@ public struct NumericArray: Sendable {
   }
 
   /// How many bytes have yet to be loaded; 0 for mapped files.
-  public var pendingByteCount: Int { storage.pendingByteCount }
+  public var pendingByteCount: Int { storage?.pendingByteCount ?? 0 }
 
   /// Loads the elements into memory of this process's own, unless that has been done.
   ///
   /// - Throws: ``DataError`` with what is wrong.
-  public func load() throws(DataError) { try storage.load() }
+  public func load() throws(DataError) { try storage?.load() }
 
   /// Takes the elements from memory that several processes see, having filled it on one of them.
   ///
@@ -110,7 +87,7 @@ public struct NumericArray: Sendable {
   public func load(
     into memory: UnsafeMutableRawBufferPointer, owner: AnyObject, fills: Bool
   ) throws(DataError) {
-    try storage.load(into: memory, owner: owner, fills: fills)
+    try storage?.load(into: memory, owner: owner, fills: fills)
   }
 
   /// All values, of an array that fits in memory.
@@ -122,7 +99,7 @@ public struct NumericArray: Sendable {
     var values: [Float] = []
     values.reserveCapacity(exampleCount * width)
     for example in 0..<exampleCount {
-      read(example: example, scale: 1, into: row.mutableElements)
+      try read(example: example, scale: 1, into: row.mutableElements)
       if let position = row.elements.firstIndex(where: { !$0.isFinite }) {
         throw .nonFinite(path: path, example: example, position: position)
       }
@@ -131,51 +108,8 @@ public struct NumericArray: Sendable {
     return values
   }
 
-  private static func openArchive(
-    _ file: String, member name: String?, _ path: String, isColumn: Bool
-  ) throws(DataError) -> NumericArray {
-    let archive = try NPZArchive(path: file)
-    let member = try archive.member(name, isColumn: isColumn)
-    var header = member.header
-    if isColumn && header.shape.count == 1 { header.shape.append(1) }
-    let checksum = withUnsafeBytes(of: member.checksum.littleEndian) { Array($0) }
-    return try NumericArray(
-      path: path, header: header, storage: archive.storage(of: member), checksum: checksum)
-  }
-
-  // A gzipped file: the header now, and later just as much as it promises.
-  private static func openGzip(
-    _ path: String, _ mapped: ByteStorage, isColumn: Bool
-  ) throws(DataError) -> NumericArray {
-    var startCount = 0
-    let start = ByteStorage(count: 1 << 16, path: path) { memory throws(DataError) in
-      startCount = try GzipReader(path: path).read(into: memory)
-    }
-    try start.load()
-    let header = try withExtendedLifetime(start) { () throws(DataError) in
-      try Self.header(
-        UnsafeRawBufferPointer(rebasing: start.bytes[..<startCount]), path, isColumn: isColumn)
-    }
-    try check(header, path: path)
-    // Room for one byte more than promised shows that there is more.
-    let storage = ByteStorage(
-      count: header.dataOffset + header.dataByteCount + 1, path: path
-    ) { memory throws(DataError) in try inflateFile(path, into: memory) }
-    // The last member's checksum and size.
-    return try NumericArray(
-      path: path, header: header, storage: storage, checksum: Array(mapped.bytes.suffix(8)))
-  }
-
-  private static func header(
-    _ bytes: UnsafeRawBufferPointer, _ path: String, isColumn: Bool
-  ) throws(DataError) -> ArrayHeader {
-    var header = try ArrayHeader(parsing: bytes, path: path)
-    if isColumn && header.shape.count == 1 { header.shape.append(1) }
-    return header
-  }
-
   // What the header says must be examples, before anything is read or made for them.
-  private static func check(_ header: ArrayHeader, path: String) throws(DataError) {
+  static func check(_ header: ArrayHeader, path: String) throws(DataError) {
     if header.shape.count < 2 { throw .notExamples(path: path, shape: header.shape) }
     if header.shape.contains(0) { throw .empty(path: path, shape: header.shape) }
     if header.shape[0] > Int(UInt32.max) {
@@ -190,41 +124,77 @@ public struct NumericArray: Sendable {
     path: String, header: ArrayHeader, storage: ByteStorage, checksum: [UInt8]
   ) throws(DataError) {
     try Self.check(header, path: path)
-    self.checksum = checksum
+    let own = header.isColumnMajor ? Self.rowMajorCopy(header, storage, path) : storage
+    let rows = RowStore(
+      place: .contiguous(own, offset: header.isColumnMajor ? 0 : header.dataOffset),
+      rowByteCount: header.rowByteCount)
+    try self.init(
+      path: path, header: header, elements: .dense(rows), pending: own,
+      residence: own.isMapped ? .mapped : .loaded, identity: own.identity, checksum: checksum)
+  }
+
+  /// An array whose elements are wherever `elements` says.
+  ///
+  /// - Throws: ``DataError`` if there are no examples.
+  init(
+    path: String, header: ArrayHeader, elements: Elements, pending: ByteStorage? = nil,
+    residence: Residence, identity: String, checksum: [UInt8]
+  ) throws(DataError) {
+    try Self.check(header, path: path)
     self.path = path
     shape = header.shape
     type = header.type
     isBigEndian = header.isBigEndian
-    if header.isColumnMajor {
-      self.storage = Self.rowMajorCopy(header, storage, path)
-      dataOffset = 0
-    } else {
-      self.storage = storage
-      dataOffset = header.dataOffset
-    }
+    self.elements = elements
+    storage = pending
+    self.residence = residence
+    self.identity = identity
+    self.checksum = checksum
   }
 
-  /// Reads some examples, each value multiplied by `scale`.
+  /// Reads some examples of data that were scanned, each value multiplied by `scale`.
+  ///
+  /// A file that can no longer be read ends the process, as one does that is mapped and is gone.
   ///
   /// - Shape: `values` is `[rows.count, width]`.
   func read(rows: UnsafeBufferPointer<UInt32>, scale: Float, into values: MatrixView) {
-    if type == .uint8 { return gather(rows, of: bytes, scale: scale, into: values) }
-    for (position, row) in rows.enumerated() {
-      read(example: Int(row), scale: scale, into: values.row(position))
+    if type == .uint8, case .dense(let store) = elements, let start = store.contiguousBytes {
+      let bytes = UnsafeRawBufferPointer(start: start, count: exampleCount * rowByteCount)
+      return gather(rows, of: bytes, scale: scale, into: values)
     }
+    do throws(DataError) {
+      for (position, row) in rows.enumerated() {
+        try read(example: Int(row), scale: scale, into: values.row(position))
+      }
+    } catch { fatalError("\(error)") }
   }
 
   /// Reads one example, each value multiplied by `scale`.
   ///
   /// - Shape: `values` is `[width]`.
+  /// - Throws: ``DataError`` if it cannot be read; never of a file that is mapped whole or loaded.
   public func read(
     example: Int, scale: Float, into values: UnsafeMutableBufferPointer<Float>
-  ) {
+  ) throws(DataError) {
     precondition(
       example >= 0 && example < exampleCount && values.count == width,
       "Example \(example) of \(values.count) values is outside \(shape)")
-    guard let start = bytes.baseAddress else { return }
-    let row = start + example * rowByteCount
+    switch elements {
+    case .sparse(let rows): try rows.read(row: example, scale: scale, into: values)
+    case .dense(let rows):
+      try rows.withBytes(of: example..<example + 1) { bytes in
+        read(bytes, scale: scale, into: values)
+      }
+    }
+  }
+
+  /// Reads the values of an example whose bytes are at hand.
+  ///
+  /// - Shape: `values` is `[width]`.
+  func read(
+    _ bytes: UnsafeRawBufferPointer, scale: Float, into values: UnsafeMutableBufferPointer<Float>
+  ) {
+    guard let row = bytes.baseAddress else { return }
     switch type {
     case .uint8:
       convert(

@@ -118,7 +118,10 @@ public struct TableScan: Sendable, Equatable {
   ///   - array: The table.
   ///   - range: Which pieces.
   ///   - rows: The rows that count, in order; nil for all.
-  public init(_ array: NumericArray, pieces range: Range<Int>, rows: [UInt32]? = nil) {
+  /// - Throws: ``DataError`` if some cannot be read.
+  public init(
+    _ array: NumericArray, pieces range: Range<Int>, rows: [UInt32]? = nil
+  ) throws(DataError) {
     columns = []
     let row = FloatBuffer(count: array.width)
     for piece in range {
@@ -130,7 +133,7 @@ public struct TableScan: Sendable, Equatable {
           if next == rows.count || rows[next] != example { continue }
           next += 1
         }
-        array.read(example: example, scale: 1, into: row.mutableElements)
+        try array.read(example: example, scale: 1, into: row.mutableElements)
         for (index, value) in row.elements.enumerated() { own[index].add(Double(value)) }
       }
       pieces.append(own)

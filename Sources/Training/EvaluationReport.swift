@@ -99,6 +99,10 @@ public struct EvaluationReport: Codable, Sendable {
     _ saved: SavedModel, dataName: String?, labels: String? = nil, scale: Double?, split: Split,
     importanceSamples: Int?, annealingSteps: Int? = nil, threadCount: Int, agreement: Agreement
   ) throws {
+    if let labels, saved.configuration.condition != .labels {
+      throw TrainingError.invalidSetting(
+        name: "labels", value: labels, expected: "left out for a model without --condition labels")
+    }
     let requested = try ExampleRequest(data: dataName, labels: labels, scale: scale, split: split)
       .open(for: saved, agreement)
     let (set, configuration) = (requested.examples, requested.configuration)

@@ -1,5 +1,6 @@
 public import Checkpointing
-internal import DataLoading
+public import DataLoading
+internal import TensorKernels
 
 #if canImport(FoundationEssentials)
 internal import FoundationEssentials
@@ -148,8 +149,8 @@ public struct DataInspection: Codable, Sendable {
     public let duplicates: Int
     /// Values of an example that are the same in all examples.
     public let constantColumns: Int
-    /// Whether the file is mapped into memory rather than read.
-    public let isMapped: Bool
+    /// How the elements come to be at hand.
+    public let residence: NumericArray.Residence
     /// SHA-256 of shape, format and elements.
     public let digest: String
 
@@ -164,7 +165,7 @@ public struct DataInspection: Codable, Sendable {
       case missingValues = "missing_values"
       case duplicates
       case constantColumns = "constant_columns"
-      case isMapped = "is_mapped"
+      case residence
       case digest
     }
   }
@@ -198,7 +199,8 @@ public struct DataInspection: Codable, Sendable {
       try array.load()
       let pieces = 0..<DataScan.pieceCount(of: array)
       let (scan, table) = (
-        DataScan(array, pieces: pieces), TableScan(joining: [TableScan(array, pieces: pieces)])
+        try DataScan(array, pieces: pieces),
+        try TableScan(joining: [TableScan(array, pieces: pieces)])
       )
       let count = Double(array.exampleCount)
       let missing = table.columns.reduce(0.0) { $0 + count - $1.count - $1.infinityCount }
@@ -211,9 +213,9 @@ public struct DataInspection: Codable, Sendable {
         minimum: scan.minimum.isFinite ? scan.minimum : nil,
         maximum: scan.maximum.isFinite ? scan.maximum : nil,
         firstNonFiniteExample: scan.firstNonFinite.map { $0 / array.width },
-        missingValues: Int(missing), duplicates: Self.duplicateCount(array),
+        missingValues: Int(missing), duplicates: try Self.duplicateCount(array),
         constantColumns: table.columns.count { $0.minimum == $0.maximum && $0.count == count },
-        isMapped: array.isMapped, digest: scan.digest(of: array))
+        residence: array.residence, digest: scan.digest(of: array))
     }
     let words = (advice?.flags ?? []).map { $0.contains(" ") ? "\"\($0)\"" : $0 }
     self.advice = Advice(
@@ -221,15 +223,15 @@ public struct DataInspection: Codable, Sendable {
       command: (["vae-dist train --data", name] + words).joined(separator: " "))
   }
 
-  // By a hash of 64 bits of each example's bytes: one pair in 10¹⁹ / examples² is mistaken for the same.
-  private static func duplicateCount(_ array: NumericArray) -> Int {
-    let size = array.bytes.count / array.exampleCount
+  // By a hash of 64 bits of each example: one pair in 10¹⁹ / examples² is mistaken for the same.
+  private static func duplicateCount(_ array: NumericArray) throws -> Int {
+    let row = FloatBuffer(count: array.width)
     var seen: Set<Int> = []
     seen.reserveCapacity(array.exampleCount)
     for example in 0..<array.exampleCount {
+      try array.read(example: example, scale: 1, into: row.mutableElements)
       var hasher = Hasher()
-      hasher.combine(
-        bytes: UnsafeRawBufferPointer(rebasing: array.bytes[example * size..<(example + 1) * size]))
+      hasher.combine(bytes: UnsafeRawBufferPointer(row.elements))
       seen.insert(hasher.finalize())
     }
     return array.exampleCount - seen.count

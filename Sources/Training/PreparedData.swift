@@ -52,10 +52,13 @@ public struct PreparedData: Sendable {
       guard let classes else { return }
       for labels in labels { try labels.check(classes: classes) }
     }
+    if holdsOut {
+      try agreement.onEveryRank { try Self.checkShownLabels(source, configuration) }
+    }
     try agreement.requireEqual(Self.form(source))
     try agreement.requireEqual(labels.map { ("labels", String($0.digest.prefix(12))) })
     try Self.load([source.train, source.test].compactMap { $0 }, agreement)
-    try agreement.requireEqual(Self.fingerprint(source))
+    try agreement.requireEqual(agreement.onEveryRank { try Self.fingerprint(source) })
     let trainScan = try Self.scan(source.train, "training data", agreement)
     let testScan = try source.test.map { try Self.scan($0, "test data", agreement) }
     let scale =
@@ -110,13 +113,27 @@ public struct PreparedData: Sendable {
   /// The examples of a split.
   public func examples(_ split: Split) -> Examples { split == .train ? train : test }
 
+  // Labels that the model does not see are wanted at the run's end: what is wrong with them is said at its start.
+  private static func checkShownLabels(
+    _ source: DataSource, _ configuration: TrainingConfiguration
+  ) throws(DataError) {
+    if configuration.condition == .labels { return }
+    if let path = configuration.labels {
+      _ = try DataSource.labelsIfAny(
+        of: source.train, beside: configuration.data, split: .train, given: path)
+    }
+    guard let path = configuration.testLabels else { return }
+    guard let test = source.test else { throw .labelsWithoutExamples(path: path) }
+    _ = try DataSource.labelsIfAny(of: test, beside: configuration.data, split: .test, given: path)
+  }
+
   // What can be compared before anything is loaded: ranks must agree on what there is to load, since
   // one of a node reads its file for all of them.
   private static func form(_ source: DataSource) -> [(name: String, value: String)] {
     [("training data", source.train), ("test data", source.test)].compactMap { name, array in
       array.map { array in
         let pending = array.pendingByteCount
-        let place = pending > 0 ? "\(pending) bytes to load" : "mapped"
+        let place = pending > 0 ? "\(pending) bytes to load" : "\(array.residence)"
         return (name, "\(array.type.rawValue) \(array.shape) \(array.checksum), \(place)")
       }
     }
@@ -152,14 +169,16 @@ public struct PreparedData: Sendable {
 
   // Each rank scans a part, so two files that differ could pass for one. Some rows that every rank
   // reads show that, before other ranks' words about the rest are believed.
-  private static func fingerprint(_ source: DataSource) -> [(name: String, value: String)] {
-    [("training data", source.train), ("test data", source.test)].compactMap { name, array in
+  private static func fingerprint(
+    _ source: DataSource
+  ) throws -> [(name: String, value: String)] {
+    try [("training data", source.train), ("test data", source.test)].compactMap { name, array in
       guard let array else { return nil }
       let row = FloatBuffer(count: array.width)
       let hash = SHA256()
       let count = isSmall(array) ? 32 : 1024
       for number in 0..<count {
-        array.read(
+        try array.read(
           example: number * (array.exampleCount - 1) / (count - 1), scale: 1,
           into: row.mutableElements)
         hash.update(UnsafeRawBufferPointer(row.elements))
@@ -182,7 +201,9 @@ public struct PreparedData: Sendable {
       Int(String(decoding: leader, as: UTF8.self)).map { files[$0] == file } ?? false
     }
     if isSmall && !areShared {
-      let scan = DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
+      let scan = try agreement.onEveryRank {
+        try DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
+      }
       try agreement.requireEqual([(name, String(scan.digest(of: array).prefix(12)))])
       return scan
     }
@@ -192,7 +213,8 @@ public struct PreparedData: Sendable {
         of: 0..<DataScan.pieceCount(of: array), rank: communicator.nodeRank,
         worldSize: communicator.nodeSize)
       : ownPieces(of: array, communicator)
-    let parts = try communicator.allGather(DataScan(array, pieces: pieces).encoded)
+    let part = try agreement.onEveryRank { try DataScan(array, pieces: pieces) }
+    let parts = try communicator.allGather(part.encoded)
     let own = leaders[communicator.rank]
     let scan = DataScan(
       joining: zip(parts, leaders).filter { !isSmall || $1 == own }.map { DataScan(encoded: $0.0) })
@@ -201,7 +223,7 @@ public struct PreparedData: Sendable {
   }
 
   // Four gigabytes take some seconds.
-  private static func isSmall(_ array: NumericArray) -> Bool { array.bytes.count <= 4 << 30 }
+  private static func isSmall(_ array: NumericArray) -> Bool { array.storedByteCount <= 4 << 30 }
 
   static func ownPieces(
     of array: NumericArray, _ communicator: any Communicator

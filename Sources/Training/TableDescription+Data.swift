@@ -53,8 +53,10 @@ extension TableDescription {
     _ array: NumericArray, rows: [UInt32]?, _ agreement: Agreement
   ) throws -> TableScan {
     let communicator = agreement.communicator
-    let own = TableScan(
-      array, pieces: PreparedData.ownPieces(of: array, communicator), rows: rows)
+    let own = try agreement.onEveryRank {
+      try TableScan(
+        array, pieces: PreparedData.ownPieces(of: array, communicator), rows: rows)
+    }
     return TableScan(
       joining: try communicator.allGather(own.encoded).map {
         TableScan(encoded: $0, width: array.width)

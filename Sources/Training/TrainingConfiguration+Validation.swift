@@ -75,8 +75,6 @@ extension TrainingConfiguration {
 
   private func validateCondition() throws(TrainingError) {
     let needs = "left out without --condition labels"
-    try require(.labels, labels == nil || condition == .labels, needs)
-    try require(.testLabels, testLabels == nil || condition == .labels, needs)
     try require(.classes, classes == nil || condition == .labels, needs)
     try requirePositive(.classes, classes, atMost: Labels.mostClasses)
   }

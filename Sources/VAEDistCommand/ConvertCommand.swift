@@ -45,7 +45,7 @@ struct ConvertCommand: RankCommand {
         ], rowCount: array.exampleCount)
       let row = FloatBuffer(count: array.width)
       for example in 0..<array.exampleCount {
-        array.read(example: example, scale: 1, into: row.mutableElements)
+        try array.read(example: example, scale: 1, into: row.mutableElements)
         try file.append([
           isByte ? .uint8(row.elements.map { UInt8($0) }) : .float32(Array(row.elements))
         ])

@@ -64,7 +64,9 @@ struct AskedExamples {
   ) throws {
     self.requested = requested
     let (array, own) = (requested.examples.array, requested.configuration)
-    let path = given ?? (split == .train ? own.labels : own.testLabels)
+    // Examples that were held out have their labels among those of the training examples.
+    let isOfTraining = split == .train || requested.examples.rows != nil
+    let path = given ?? (isOfTraining ? own.labels : own.testLabels)
     labels = try ranks.onEveryRank {
       try DataSource.labelsIfAny(of: array, beside: own.data, split: split, given: path)
     }

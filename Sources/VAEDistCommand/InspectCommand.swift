@@ -91,6 +91,14 @@ struct InspectCommand: RankCommand {
     return lines.joined(separator: "\n")
   }
 
+  private static func words(_ residence: NumericArray.Residence) -> String {
+    switch residence {
+    case .mapped: ", memory-mapped"
+    case .loaded: ""
+    case .read: ", more than half the memory: read row by row"
+    }
+  }
+
   private static func text(_ found: DataInspection) -> String {
     var lines = ["Data \(found.data)"]
     for array in found.arrays {
@@ -99,7 +107,7 @@ struct InspectCommand: RankCommand {
         ?? "no finite value"
       lines.append(
         "  \(array.split)  \(array.type) \(array.shape), \(range)"
-          + (array.isMapped ? ", memory-mapped" : ""))
+          + Self.words(array.residence))
       if let example = array.firstNonFiniteExample {
         lines.append("    NaN or infinity, first in example \(grouped(example))")
       }

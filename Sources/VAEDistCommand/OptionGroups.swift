@@ -57,7 +57,7 @@ struct Widths: ExpressibleByArgument, Equatable {
 struct DataOptions: ParsableArguments {
   @Option(
     help: help(
-      "A file (NPY or IDX, gzipped or not; NPZ, or x.npz:name; CSV or TSV), a folder (MNIST's four files, train.npy and test.npy, PNG images, or CIFAR-10's binary files), or a name: digits, fashion-mnist",
+      "A file (NPY or IDX, gzipped or not; NPZ or HDF5, or an array of one: x.npz:name; AnnData; CSV or TSV), a folder (MNIST's four files, train.npy and test.npy, PNG or JPEG images, or CIFAR-10's binary files), or a name: digits, fashion-mnist",
       defaults.data))
   var data: String?
 
@@ -87,7 +87,8 @@ struct DataOptions: ParsableArguments {
 
   @Option(
     help:
-      "A file of the training examples' labels, whole numbers from 0. (default: beside the data)")
+      "A file of the training examples' labels, whole numbers from 0, for --condition labels and as colours in reports. (default: beside the data)"
+  )
   var labels: String?
 
   @Option(help: "A file of the test examples' labels. (default: beside the data)")

@@ -119,8 +119,8 @@ struct TrainingSession {
   // A file or folder by its full path; a known name as it is.
   private static func absolute(_ data: String) -> String {
     // An array of an archive goes with its file.
-    if let colon = data.lastIndex(of: ":"), data[..<colon].lowercased().hasSuffix(".npz") {
-      return absolute(String(data[..<colon])) + data[colon...]
+    if let (file, array) = DataSource.split(data), let array {
+      return "\(absolute(file)):\(array)"
     }
     return DurableFile.exists(data) ? URL(filePath: data).standardizedFileURL.path : data
   }

@@ -19,10 +19,10 @@ import Testing
     let array = try Self.array(folder)
     let count = DataScan.pieceCount(of: array)
     #expect(count == 3)
-    let whole = DataScan(array, pieces: 0..<count)
+    let whole = try DataScan(array, pieces: 0..<count)
     for worldSize in 1...5 {
-      let parts = (0..<worldSize).map { rank in
-        DataScan(
+      let parts = try (0..<worldSize).map { rank in
+        try DataScan(
           array, pieces: EpochSampler.slice(of: 0..<count, rank: rank, worldSize: worldSize))
       }
       let joined = DataScan(joining: parts.map { DataScan(encoded: $0.encoded) })
@@ -38,10 +38,10 @@ import Testing
     let (first, second) = (try TemporaryFolder(), try TemporaryFolder())
     let array = try Self.array(first)
     let other = try Self.array(second) { $0[7][299_999] += 1 }
-    func digest(_ array: NumericArray) -> String {
-      DataScan(array, pieces: 0..<DataScan.pieceCount(of: array)).digest(of: array)
+    func digest(_ array: NumericArray) throws -> String {
+      try DataScan(array, pieces: 0..<DataScan.pieceCount(of: array)).digest(of: array)
     }
-    #expect(digest(array) != digest(other))
+    #expect(try digest(array) != digest(other))
   }
 
   @Test(arguments: [Float.nan, .infinity, -.infinity]) func theFirstNonFiniteValueIsFound(
@@ -52,7 +52,7 @@ import Testing
       $0[6][5] = bad
       $0[4][17] = bad
     }
-    let scan = DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
+    let scan = try DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
     #expect(scan.firstNonFinite == 4 * 300_000 + 17)
   }
 }

@@ -10,8 +10,8 @@ import Testing
     let folder = try TemporaryFolder()
     let array = try NumericArray(path: folder.write(Array(text.utf8), to: name))
     let row = FloatBuffer(count: array.width)
-    return (0..<array.exampleCount).map {
-      array.read(example: $0, scale: 1, into: row.mutableElements)
+    return try (0..<array.exampleCount).map {
+      try array.read(example: $0, scale: 1, into: row.mutableElements)
       return Array(row.elements)
     }
   }

@@ -86,8 +86,8 @@ import Testing
       "Error: --labels 'y.npy' needs --data"
     ),
     (
-      "labels that nobody reads", ["train", "--labels", "y.npy"], 64,
-      "Error: --labels is y.npy; it must be left out without --condition labels"
+      "labels of reports that are not there", ["train", "--labels", "y.npy"], 66,
+      "Error: 'y.npy' does not exist"
     ),
     (
       "classes that there are not", ["train", "--condition", "labels", "--classes", "4"], 65,

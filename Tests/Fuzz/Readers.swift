@@ -33,6 +33,24 @@ struct Reader: Sendable {
       name: "cifar", fileExtension: "bin", files: { _ in [(0..<2 * 3073).map { UInt8($0 % 251) }] },
       read: { path in try readFolder(path, as: "data_batch_1.bin") }),
     Reader(
+      name: "jpeg", fileExtension: "jpg",
+      files: { _ in try ["grey", "colour"].map { try contents(golden("jpeg/\($0).jpg")) } },
+      read: { path in try readFolder(path, as: "x.jpg") }),
+    Reader(
+      name: "hdf5", fileExtension: "h5",
+      files: { _ in [try contents(golden("hdf5/layouts.h5"))] },
+      read: { path in
+        for name in ["plain", "chunks", "tiles", "gzip"] { try readArray("\(path):\(name)") }
+      }),
+    Reader(
+      name: "h5ad", fileExtension: "h5ad",
+      files: { _ in try ["csr", "csr-gzip"].map { try contents(golden("hdf5/\($0).h5ad")) } },
+      read: { path in
+        try readArray(path)
+        _ = try DataSource(
+          name: path, labels: LabelRequest(train: "\(path):obs/kind", test: nil))
+      }),
+    Reader(
       name: "labels", fileExtension: "npy", files: { _ in labelFiles() },
       read: { path in
         _ = try DataSource(name: "digits", labels: LabelRequest(train: path, test: nil))
@@ -61,11 +79,11 @@ struct Reader: Sendable {
   @Sendable private static func readArray(_ path: String) throws {
     let array = try NumericArray(path: path)
     try array.load()
-    let scan = DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
+    let scan = try DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
     _ = scan.digest(of: array)
     let row = FloatBuffer(count: array.width)
     for example in [0, array.exampleCount / 2, array.exampleCount - 1] {
-      array.read(example: example, scale: 1, into: row.mutableElements)
+      try array.read(example: example, scale: 1, into: row.mutableElements)
     }
   }
 
@@ -77,7 +95,7 @@ struct Reader: Sendable {
     link(path, "\(folder)/\(name)")
     let array = try DataSource(name: folder).train
     try array.load()
-    _ = DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
+    _ = try DataScan(array, pieces: 0..<DataScan.pieceCount(of: array))
   }
 
   private static func imageFiles(_ folder: String) throws -> [[UInt8]] {

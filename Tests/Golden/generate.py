@@ -1,6 +1,7 @@
 """Writes the golden files: what PyTorch and NumPy make of small inputs.
 
-    python3 -m venv .venv && .venv/bin/pip install torch==2.15.0 numpy==2.4.6 safetensors==0.8.0
+    python3 -m venv .venv
+    .venv/bin/pip install torch==2.15.0 numpy==2.4.6 safetensors==0.8.0 h5py==3.16.0 pillow==13.0.0
     .venv/bin/python generate.py
 
 Tests read the files and need no Python. Each file is one safetensors (or NPY) file; names of tensors
@@ -12,9 +13,11 @@ import math
 import pathlib
 import sys
 
+import h5py
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).parent
@@ -339,9 +342,41 @@ def arrays():
     np.save(HERE / "npy/complex.npy", np.zeros((2, 2), dtype="<c8"))
 
 
+def containers():
+    """The numbers of arrays() in HDF5, each way that elements can lie; and two images in JPEG."""
+    base = np.arange(24).reshape(4, 3, 2)
+    layouts = {
+        "plain": {}, "chunks": {"chunks": (3, 3, 2)}, "tiles": {"chunks": (2, 2, 1)},
+        "gzip": {"chunks": (3, 3, 2), "compression": "gzip", "shuffle": True, "fletcher32": True},
+    }
+    with h5py.File(HERE / "hdf5/layouts.h5", "w") as file:
+        for name, how in layouts.items():
+            file.create_dataset(name, data=base.astype(">i2" if name == "tiles" else "<f4"), **how)
+        file["lengths"], file["words"] = np.arange(4), np.array([b"a"])
+    flat = base.reshape(4, 6)
+    rows, columns = np.nonzero(flat)
+    for name, how in {"csr": {"chunks": (5,)}, "csr-gzip": {"chunks": (5,), "compression": "gzip"}}.items():
+        with h5py.File(HERE / f"hdf5/{name}.h5ad", "w") as file:
+            matrix = file.create_group("X")
+            matrix.attrs["encoding-type"], matrix.attrs["shape"] = "csr_matrix", flat.shape
+            matrix.create_dataset("data", data=flat[rows, columns].astype("<f4"), **how)
+            matrix.create_dataset("indices", data=columns.astype("<i4"), **how)
+            matrix.create_dataset("indptr", data=np.searchsorted(rows, np.arange(5)).astype("<i4"))
+            kind = file.create_group("obs/kind")
+            kind.attrs["encoding-type"] = "categorical"
+            kind["codes"], kind["categories"] = np.array([1, 0, 1, 2], "i1"), np.array([b"a", b"b", b"c"])
+    y, x = np.mgrid[:11, :13]
+    grey = ((y * 23 + x * 7) % 256).astype("u1")
+    for name, pixels in {"grey": grey, "colour": np.stack([grey, grey[::-1], x * 19], -1).astype("u1")}.items():
+        Image.fromarray(pixels).save(HERE / f"jpeg/{name}.jpg", quality=80)
+        np.save(HERE / f"jpeg/{name}.npy", np.asarray(Image.open(HERE / f"jpeg/{name}.jpg")))
+
+
 if __name__ == "__main__":
-    (HERE / "npy").mkdir(exist_ok=True)
+    for folder in ("npy", "hdf5", "jpeg"):
+        (HERE / folder).mkdir(exist_ok=True)
     arrays()
+    containers()
     likelihoods()
     common = dict(inputs=11, latent=3)
     model_case("bernoulli-tanh", hidden=[7, 5], activation="tanh", likelihood="bernoulli",

@@ -102,6 +102,13 @@ def main(program: str) -> None:
             assert [wanted[row] for row in encoded["row"]] == list(encoded["label"]), data
         png("grey/zz.png", images[0][:, :5])
         assert "has 8x5 pixels, and the images before it 8x9" in call("convert", "grey", "out.npy").stderr
+        # JPEG decodes to the bytes that Pillow has, in colour and in grey.
+        for name, pictures in {"jpeg-grey": images, "jpeg-colour": colour}.items():
+            (folder / name).mkdir()
+            for i, image in enumerate(pictures):
+                smooth = Image.fromarray(image).resize((33, 21), Image.Resampling.BICUBIC)
+                smooth.save(folder / name / f"{i:02}.jpg", quality=60 + i, progressive=i % 2 == 1, subsampling=i % 3)
+            same(name, np.stack([np.asarray(Image.open(path)) for path in sorted((folder / name).iterdir())]))
         png("torn/a.png", images[0])
         (folder / "torn/b.png").write_bytes((folder / "torn/a.png").read_bytes()[:50])
         assert "is a damaged image" in call("convert", "torn", "out.npy").stderr

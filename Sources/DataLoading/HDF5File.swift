@@ -1,0 +1,180 @@
+internal import CHDF5
+internal import Digests
+
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
+/// An HDF5 file and the arrays in it.
+///
+/// libhdf5 says where elements lie; what is neither compressed nor scattered is mapped, and never goes through it.
+final class HDF5File: Sendable {
+  /// A node of the file.
+  enum Member {
+    case array(HDF5Array)
+    /// The matrix of an AnnData file whose zeros are left out.
+    case sparse(SparseMatrix)
+  }
+
+  /// A compressed sparse matrix, as AnnData writes it.
+  struct SparseMatrix {
+    let path: String
+    let shape: [Int]
+    let isByRow: Bool
+    let starts: HDF5Array
+    let columns: HDF5Array
+    let values: HDF5Array
+  }
+
+  let path: String
+  let mapped: ByteStorage
+  private let handle: hid_t
+
+  private static let magic: [UInt8] = [0x89] + Array("HDF\r\n".utf8) + [0x1a, 0x0a]
+
+  /// `x.h5:group/name` as the file and the name of an array; the name is nil for `x.h5`, all is nil for other files.
+  static func split(_ name: String) -> (path: String, member: String?)? {
+    if isHDF5(name) { return (name, nil) }
+    guard let colon = name.lastIndex(of: ":"), isHDF5(String(name[..<colon])) else { return nil }
+    return (String(name[..<colon]), String(name[name.index(after: colon)...]))
+  }
+
+  /// The names of the arrays at the top of a file; nil for files of other formats.
+  ///
+  /// - Throws: ``DataError`` if it is damaged.
+  static func names(ofFile path: String) throws(DataError) -> Set<String>? {
+    isHDF5(path) ? Set(try HDF5File(path: path).names(depth: 1)) : nil
+  }
+
+  // By its first bytes: such files have many endings.
+  private static func isHDF5(_ path: String) -> Bool {
+    let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    if descriptor < 0 { return false }
+    defer { close(descriptor) }
+    var start = [UInt8](repeating: 0, count: magic.count)
+    return Glibc.read(descriptor, &start, start.count) == start.count && start == magic
+  }
+
+  /// Opens a file.
+  ///
+  /// - Throws: ``DataError`` if it is missing or damaged.
+  init(path: String) throws(DataError) {
+    self.path = path
+    mapped = try ByteStorage(mapping: path)
+    handle = vd_h5_open_file(path)
+    if handle < 0 {
+      throw .damagedArchive(path: path, reason: "libhdf5 cannot open it; it may be cut short")
+    }
+  }
+
+  deinit { H5Fclose(handle) }
+
+  /// The names of the arrays in the groups down to a depth, at most a thousand.
+  ///
+  /// - Throws: ``DataError`` if one is damaged.
+  func names(depth: Int = 4) throws(DataError) -> [String] {
+    var names: [String] = []
+    try list("", depth: depth, &names)
+    return names
+  }
+
+  private func list(_ group: String, depth: Int, _ names: inout [String]) throws(DataError) {
+    let node = vd_h5_open(handle, group.isEmpty ? "/" : group)
+    if node < 0 { return }
+    defer { H5Oclose(node) }
+    var facts = H5G_info_t()
+    if H5Gget_info(node, &facts) < 0 { return }
+    var buffer = [CChar](repeating: 0, count: 1024)
+    for index in 0..<facts.nlinks where names.count < 1000 {
+      if vd_h5_link_name(node, index, &buffer, buffer.count) < 0 { continue }
+      let link = String(
+        decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let name = group.isEmpty ? link : "\(group)/\(link)"
+      let child = vd_h5_open(handle, name)
+      if child < 0 { continue }
+      let kind = H5Iget_type(child)
+      H5Oclose(child)
+      let isSparse = try sparse(name) != nil
+      if kind == H5I_DATASET || isSparse {
+        names.append(name)
+      } else if kind == H5I_GROUP && depth > 1 {
+        try list(name, depth: depth - 1, &names)
+      }
+    }
+  }
+
+  /// An array by its name; nil if there is none of that name.
+  ///
+  /// The number codes of a categorical column of an AnnData file stand for the column.
+  ///
+  /// - Throws: ``DataError`` if it holds no numbers, or is damaged.
+  func member(_ name: String) throws(DataError) -> Member? {
+    let node = vd_h5_open(handle, name)
+    if node < 0 { return nil }
+    let kind = H5Iget_type(node)
+    let encoding = Self.text(node, "encoding-type")
+    H5Oclose(node)
+    if kind == H5I_DATASET { return .array(try HDF5Array(self, handle, name)) }
+    if let sparse = try sparse(name) { return .sparse(sparse) }
+    if encoding == "categorical" { return .array(try HDF5Array(self, handle, "\(name)/codes")) }
+    return nil
+  }
+
+  /// An array by its name, or AnnData's `X`, or the only one that holds examples.
+  ///
+  /// - Throws: ``DataError/notInArchive(path:name:members:)``, or what reading throws.
+  func only(_ name: String?, isColumn: Bool) throws(DataError) -> Member {
+    if let found = try member(name ?? "X") { return found }
+    var found: [Member] = []
+    var words: [String] = []
+    for name in try names() {
+      // Text and the like are no data.
+      guard let member = try? member(name) else { continue }
+      let shape =
+        switch member {
+        case .array(let array): array.shape
+        case .sparse(let matrix): matrix.shape
+        }
+      words.append("\(name) \(shape)")
+      if isColumn ? shape.count == 1 : shape.count > 1 { found.append(member) }
+    }
+    if name == nil, found.count == 1 { return found[0] }
+    throw .notInArchive(path: path, name: name, members: words)
+  }
+
+  /// Something of its contents, for comparing files before they are loaded.
+  var checksum: [UInt8] {
+    let start = UnsafeRawBufferPointer(rebasing: mapped.bytes.prefix(1 << 16))
+    return SHA256.digest(start) + Array("\(mapped.bytes.count)".utf8)
+  }
+
+  // AnnData's own attributes, and those that h5sparse gave its matrices before.
+  private func sparse(_ name: String) throws(DataError) -> SparseMatrix? {
+    let node = vd_h5_open(handle, name)
+    if node < 0 { return nil }
+    defer { H5Oclose(node) }
+    let format = Self.text(node, "encoding-type") ?? Self.text(node, "h5sparse_format") ?? ""
+    guard ["csr_matrix", "csr", "csc_matrix", "csc"].contains(format) else { return nil }
+    var pair: (Int64, Int64) = (0, 0)
+    let found = withUnsafeMutableBytes(of: &pair) { raw in
+      let values = raw.bindMemory(to: Int64.self).baseAddress
+      return vd_h5_pair_attribute(node, "shape", values) == 0
+        || vd_h5_pair_attribute(node, "h5sparse_shape", values) == 0
+    }
+    guard found, pair.0 >= 0, pair.1 >= 0 else {
+      throw .malformedHeader(path: "\(path):\(name)", reason: "a sparse matrix needs a shape")
+    }
+    return SparseMatrix(
+      path: "\(path):\(name)",
+      shape: [Int(pair.0), Int(pair.1)], isByRow: format.hasPrefix("csr"),
+      starts: try HDF5Array(self, handle, "\(name)/indptr"),
+      columns: try HDF5Array(self, handle, "\(name)/indices"),
+      values: try HDF5Array(self, handle, "\(name)/data"))
+  }
+
+  private static func text(_ node: hid_t, _ name: String) -> String? {
+    var buffer = [CChar](repeating: 0, count: 256)
+    if vd_h5_text_attribute(node, name, &buffer, buffer.count) != 0 { return nil }
+    return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}

@@ -1,0 +1,113 @@
+internal import CLibpng
+internal import CTurboJPEG
+
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
+/// A PNG or JPEG image: what its header says, and its pixels.
+struct ImageFile: Sendable {
+  let path: String
+  let height: Int
+  let width: Int
+  /// Whether it is more than grey.
+  let hasColor: Bool
+  let byteCount: Int
+  private let isJPEG: Bool
+
+  /// Reads an image's header.
+  ///
+  /// - Throws: ``DataError/damagedImage(path:reason:)``.
+  init(_ path: String) throws(DataError) {
+    self.path = path
+    isJPEG = !path.lowercased().hasSuffix(".png")
+    if isJPEG {
+      let file = try ByteStorage(mapping: path)
+      let decoder = Decoder()
+      var facts = (width: Int32(0), height: Int32(0), sampling: Int32(0), space: Int32(0))
+      let failed = tjDecompressHeader3(
+        decoder.handle, file.bytes.baseAddress?.assumingMemoryBound(to: UInt8.self),
+        UInt(file.bytes.count), &facts.width, &facts.height, &facts.sampling, &facts.space)
+      if failed != 0 { throw .damagedImage(path: path, reason: decoder.complaint) }
+      (height, width) = (Int(facts.height), Int(facts.width))
+      hasColor = facts.space != Int32(TJCS_GRAY.rawValue)
+      byteCount = file.bytes.count
+    } else {
+      var image = png_image()
+      image.version = vd_png_version
+      if png_image_begin_read_from_file(&image, path) == 0 { throw Self.damaged(path, &image) }
+      defer { png_image_free(&image) }
+      var status = stat()
+      stat(path, &status)
+      (height, width) = (Int(image.height), Int(image.width))
+      hasColor = image.format & vd_png_rgb != 0
+      byteCount = Int(status.st_size)
+    }
+  }
+
+  /// Fails unless the image has as many pixels as another.
+  ///
+  /// - Throws: ``DataError/otherImageSize(path:size:expected:)``.
+  func requireSize(of other: ImageFile) throws(DataError) {
+    if height != other.height || width != other.width {
+      throw .otherImageSize(
+        path: path, size: "\(height)x\(width)", expected: "\(other.height)x\(other.width)")
+    }
+  }
+
+  /// Decodes the pixels, 8 bits each; what is transparent lies on black.
+  ///
+  /// - Shape: `[height, width, 3]` in colour, else `[height, width]`.
+  /// - Throws: ``DataError/damagedImage(path:reason:)``.
+  func decode(inColor: Bool, into memory: UnsafeMutableRawBufferPointer) throws(DataError) {
+    precondition(
+      memory.count == height * width * (inColor ? 3 : 1),
+      "\(memory.count) bytes do not fit \(height)x\(width) pixels")
+    if isJPEG { return try decodeJPEG(inColor, into: memory) }
+    var image = png_image()
+    image.version = vd_png_version
+    if png_image_begin_read_from_file(&image, path) == 0 { throw Self.damaged(path, &image) }
+    defer { png_image_free(&image) }
+    // It may be another file by now.
+    if Int(image.height) != height || Int(image.width) != width {
+      throw .damagedImage(path: path, reason: "its size changed while it was read")
+    }
+    image.format = inColor ? vd_png_rgb : vd_png_gray
+    var black = png_color()
+    if png_image_finish_read(&image, &black, memory.baseAddress, 0, nil) == 0 {
+      throw Self.damaged(path, &image)
+    }
+  }
+
+  private func decodeJPEG(
+    _ inColor: Bool, into memory: UnsafeMutableRawBufferPointer
+  ) throws(DataError) {
+    let file = try ByteStorage(mapping: path)
+    let decoder = Decoder()
+    let failed = tjDecompress2(
+      decoder.handle, file.bytes.baseAddress?.assumingMemoryBound(to: UInt8.self),
+      UInt(file.bytes.count), memory.baseAddress?.assumingMemoryBound(to: UInt8.self),
+      Int32(width), 0, Int32(height), Int32((inColor ? TJPF_RGB : TJPF_GRAY).rawValue),
+      TJFLAG_ACCURATEDCT)
+    // Bytes between its parts harm no pixel; other warnings are of pixels that are missing.
+    if failed != 0 && !decoder.complaint.contains("extraneous") {
+      throw .damagedImage(path: path, reason: decoder.complaint)
+    }
+  }
+
+  // libjpeg-turbo's state, for one image.
+  private final class Decoder {
+    let handle = tjInitDecompress()
+
+    deinit { tjDestroy(handle) }
+
+    var complaint: String { tjGetErrorStr2(handle).map { String(cString: $0) } ?? "no memory" }
+  }
+
+  private static func damaged(_ path: String, _ image: inout png_image) -> DataError {
+    let words = withUnsafeBytes(of: image.message) { raw in
+      String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    return .damagedImage(path: path, reason: words)
+  }
+}

@@ -1,0 +1,182 @@
+extension NumericArray {
+  /// Opens a file: NPY or IDX, gzipped or not, an array of an NPZ archive or an HDF5 file, CSV or TSV, and
+  /// reads its header.
+  ///
+  /// What is neither gzipped nor in Fortran order is mapped, so that opening reads next to nothing;
+  /// the elements of others are there once they have been loaded.
+  ///
+  /// - Throws: ``DataError`` with what is wrong.
+  init(opening path: String) throws(DataError) {
+    try self.init(opening: path, isColumn: false)
+  }
+
+  /// Opens a file of one value for each example, which may do without a second axis.
+  ///
+  /// - Throws: ``DataError`` with what is wrong.
+  init(columnAt path: String) throws(DataError) {
+    try self.init(opening: path, isColumn: true)
+  }
+
+  private init(opening path: String, isColumn: Bool) throws(DataError) {
+    if let (file, name) = NPZArchive.split(path) {
+      self = try Self.openArchive(file, member: name, path, isColumn: isColumn)
+      return
+    }
+    if let (file, name) = HDF5File.split(path) {
+      self = try Self.openHDF5(file, member: name, isColumn: isColumn)
+      return
+    }
+    let mapped = try ByteStorage(mapping: path)
+    if mapped.bytes.starts(with: [0x1f, 0x8b]) {
+      self = try Self.openGzip(path, mapped, isColumn: isColumn)
+      return
+    }
+    if let separator = DelimitedText.separator(of: path) {
+      let (header, storage, checksum) = try DelimitedText(path, mapped, separator: separator)
+        .array()
+      try self.init(path: path, header: header, storage: storage, checksum: checksum)
+      return
+    }
+    let header = try Self.header(mapped.bytes, path, isColumn: isColumn)
+    let promised = header.dataOffset + header.dataByteCount
+    if mapped.bytes.count != promised {
+      throw .wrongSize(path: path, actual: mapped.bytes.count, promised: promised)
+    }
+    try self.init(path: path, header: header, storage: mapped, checksum: [])
+  }
+
+  private static func openArchive(
+    _ file: String, member name: String?, _ path: String, isColumn: Bool
+  ) throws(DataError) -> NumericArray {
+    let archive = try NPZArchive(path: file)
+    let member = try archive.member(name, isColumn: isColumn)
+    var header = member.header
+    if isColumn && header.shape.count == 1 { header.shape.append(1) }
+    let checksum = withUnsafeBytes(of: member.checksum.littleEndian) { Array($0) }
+    return try NumericArray(
+      path: path, header: header, storage: archive.storage(of: member), checksum: checksum)
+  }
+
+  // A gzipped file: the header now, and later just as much as it promises.
+  private static func openGzip(
+    _ path: String, _ mapped: ByteStorage, isColumn: Bool
+  ) throws(DataError) -> NumericArray {
+    var startCount = 0
+    let start = ByteStorage(count: 1 << 16, path: path) { memory throws(DataError) in
+      startCount = try GzipReader(path: path).read(into: memory)
+    }
+    try start.load()
+    let header = try withExtendedLifetime(start) { () throws(DataError) in
+      try Self.header(
+        UnsafeRawBufferPointer(rebasing: start.bytes[..<startCount]), path, isColumn: isColumn)
+    }
+    try check(header, path: path)
+    // Room for one byte more than promised shows that there is more.
+    let storage = ByteStorage(
+      count: header.dataOffset + header.dataByteCount + 1, path: path
+    ) { memory throws(DataError) in try inflateFile(path, into: memory) }
+    // The last member's checksum and size.
+    return try NumericArray(
+      path: path, header: header, storage: storage, checksum: Array(mapped.bytes.suffix(8)))
+  }
+
+  static func header(
+    _ bytes: UnsafeRawBufferPointer, _ path: String, isColumn: Bool
+  ) throws(DataError) -> ArrayHeader {
+    var header = try ArrayHeader(parsing: bytes, path: path)
+    if isColumn && header.shape.count == 1 { header.shape.append(1) }
+    return header
+  }
+
+  // Elements are mapped where they lie in the file as they are. What must go through libhdf5 is held in memory
+  // if it fits, and read row by row if not.
+  private static func openHDF5(
+    _ path: String, member name: String?, isColumn: Bool
+  ) throws(DataError) -> NumericArray {
+    let file = try HDF5File(path: path)
+    switch try file.only(name, isColumn: isColumn) {
+    case .array(let array): return try dense(array, in: file, isColumn: isColumn)
+    case .sparse(let matrix): return try sparse(matrix, in: file)
+    }
+  }
+
+  private static func dense(
+    _ array: HDF5Array, in file: HDF5File, isColumn: Bool
+  ) throws(DataError) -> NumericArray {
+    var header = try array.header
+    if isColumn && header.shape.count == 1 { header.shape.append(1) }
+    try check(header, path: array.path)
+    if let rows = array.mapped {
+      return try NumericArray(
+        path: array.path, header: header, elements: .dense(rows), residence: .mapped,
+        identity: file.mapped.identity, checksum: file.checksum)
+    }
+    if header.dataByteCount > mostBytesToHold() {
+      return try NumericArray(
+        path: array.path, header: header,
+        elements: .dense(RowStore(place: .reader(array), rowByteCount: header.rowByteCount)),
+        residence: .read, identity: file.mapped.identity, checksum: file.checksum)
+    }
+    let storage = ByteStorage(count: header.dataByteCount, path: array.path) {
+      memory throws(DataError) in try array.read(rows: 0..<array.shape[0], into: memory)
+    }
+    return try NumericArray(
+      path: array.path, header: header, storage: storage, checksum: file.checksum)
+  }
+
+  private static func sparse(
+    _ matrix: HDF5File.SparseMatrix, in file: HDF5File
+  ) throws(DataError) -> NumericArray {
+    let (starts, columns, values) = (matrix.starts, matrix.columns, matrix.values)
+    let path = matrix.path
+    if !matrix.isByRow { throw .sparseByColumn(path: path) }
+    let header = try ArrayHeader(
+      path: path, extents: matrix.shape.map { UInt64($0) }, type: values.type,
+      isBigEndian: values.isBigEndian, isColumnMajor: false, dataOffset: 0)
+    try check(header, path: path)
+    for array in [starts, columns, values] where array.shape.count != 1 {
+      throw .malformedHeader(path: array.path, reason: "its shape \(array.shape) is not one axis")
+    }
+    let count = values.shape[0]
+    let bounds = try starts.integers(atMost: header.shape[0] + 1)
+    guard bounds.count == header.shape[0] + 1, bounds.first == 0, bounds.last == count,
+      columns.shape[0] == count, zip(bounds, bounds.dropFirst()).allSatisfy({ $0 <= $1 })
+    else {
+      throw .malformedHeader(
+        path: path,
+        reason: "\(starts.shape[0]) beginnings of rows and \(columns.shape[0]) columns do not fit"
+          + " \(count) values in \(header.shape[0]) rows")
+    }
+    let columnByteCount = count * columns.rowByteCount
+    let byteCount = columnByteCount + count * values.rowByteCount
+    func matrixOf(_ columnStore: RowStore, _ valueStore: RowStore) -> SparseRows {
+      SparseRows(
+        starts: bounds, columns: columnStore, columnType: columns.type, values: valueStore,
+        valueType: values.type, isBigEndian: values.isBigEndian,
+        columnsAreBigEndian: columns.isBigEndian, width: header.shape[1], path: path)
+    }
+    func place(_ array: HDF5Array) -> RowStore {
+      array.mapped ?? RowStore(place: .reader(array), rowByteCount: array.rowByteCount)
+    }
+    let areMapped = columns.mapped != nil && values.mapped != nil
+    if count == 0 || areMapped || byteCount > mostBytesToHold() {
+      return try NumericArray(
+        path: path, header: header, elements: .sparse(matrixOf(place(columns), place(values))),
+        residence: areMapped ? .mapped : .read, identity: file.mapped.identity,
+        checksum: file.checksum)
+    }
+    let storage = ByteStorage(count: byteCount, path: path) { memory throws(DataError) in
+      try columns.read(
+        rows: 0..<count, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<columnByteCount]))
+      try values.read(
+        rows: 0..<count, into: UnsafeMutableRawBufferPointer(rebasing: memory[columnByteCount...]))
+    }
+    func loaded(_ array: HDF5Array, at offset: Int) -> RowStore {
+      RowStore(place: .contiguous(storage, offset: offset), rowByteCount: array.rowByteCount)
+    }
+    return try NumericArray(
+      path: path, header: header,
+      elements: .sparse(matrixOf(loaded(columns, at: 0), loaded(values, at: columnByteCount))),
+      pending: storage, residence: .loaded, identity: "", checksum: file.checksum)
+  }
+}
