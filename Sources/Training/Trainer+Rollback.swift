@@ -5,7 +5,7 @@ internal import Collectives
 extension Trainer {
   private static let mostRollbacks = 10
   // What comes out the same whatever the rate is the fault of the data.
-  private static let mostTimesAlike = 3
+  private static let mostTimesAlike = 5
 
   /// Goes back, if the configuration wants it and the run has not done so too often; otherwise the failure
   /// is noted and thrown.
@@ -30,15 +30,16 @@ extension Trainer {
 
   /// Goes back to the newest checkpoint, or to the beginning, with half the learning rate.
   ///
-  /// Where the run has not come twice as far from there as before, the checkpoint is taken for lost too, and
-  /// the one before it is taken.
+  /// Where the run has not come twice as far from there as before, that checkpoint is taken for lost too, and
+  /// the newest one that lies twice as far back is taken: steps go wrong long before numbers end.
   private func rollBack(_ reason: SharedFailure) throws {
     let count = progress.rollbackCount + 1
-    let limit = trouble.flatMap { before in
-      progress.step - before.target <= max(2 * (before.failure - before.target), 1)
-        ? before.target : nil
-    }
     let failure = progress.step
+    let limit = trouble.flatMap { before in
+      let distance = 2 * max(before.failure - before.target, 1)
+      return failure - before.target <= distance
+        ? min(before.target, failure - distance + 1) : nil
+    }
     try goBack(before: limit)
     progress.rollbackCount = count
     trouble = (failure: failure, target: progress.step, message: reason.message)
