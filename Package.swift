@@ -43,6 +43,7 @@ let package = Package(
     .systemLibrary(
       name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
     .target(name: "CCollectives", dependencies: ["COpenMPI"], cSettings: cSettings),
+    .target(name: "CCrashes", cSettings: cSettings),
     .target(name: "CKernels", cSettings: cSettings),
 
     // MARK: Level 1, arithmetic, ranks, digests
@@ -65,7 +66,7 @@ let package = Package(
       name: "DataLoading",
       dependencies: [
         "TensorKernels", "Digests", "CZlib", "CLibdeflate", "CLibzip", "CHDF5", "CLibpng",
-        "CTurboJPEG",
+        "CTurboJPEG", "CCrashes",
       ],
       exclude: ["README.md"],
       resources: [

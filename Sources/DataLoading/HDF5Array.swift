@@ -55,8 +55,10 @@ final class HDF5Array: RowReader {
 
   deinit {
     Self.lock.withLock { _ in
-      H5Tclose(format)
-      H5Dclose(dataset)
+      HDF5File.guarded(path) {
+        H5Tclose(format)
+        _ = H5Dclose(dataset)
+      }
     }
   }
 
@@ -140,7 +142,9 @@ final class HDF5Array: RowReader {
     let count = [hsize_t(rows.count)] + shape.dropFirst().map { hsize_t($0) }
     let target = memory.baseAddress
     let failed = Self.lock.withLock { _ in
-      vd_h5_read(dataset, format, Int32(shape.count), start, count, target)
+      HDF5File.guarded(path, isQuick: false) {
+        vd_h5_read(dataset, format, Int32(shape.count), start, count, target)
+      }
     }
     if failed != 0 {
       throw .damagedArchive(

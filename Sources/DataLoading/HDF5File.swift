@@ -1,3 +1,4 @@
+internal import CCrashes
 internal import CHDF5
 internal import Digests
 
@@ -43,7 +44,30 @@ final class HDF5File: Sendable {
   ///
   /// - Throws: ``DataError`` if it is damaged.
   static func names(ofFile path: String) throws(DataError) -> Set<String>? {
-    isHDF5(path) ? Set(try HDF5File(path: path).names(depth: 1)) : nil
+    guard isHDF5(path) else { return nil }
+    return try guarded(path) { () throws(DataError) in
+      Set(try HDF5File(path: path).names(depth: 1))
+    }
+  }
+
+  /// Calls libhdf5, which may crash or go round in circles where a file is damaged; that ends this process in one
+  /// sentence.
+  ///
+  /// - Parameter isQuick: Whether a minute of the processor's time is too much.
+  static func guarded<Result, Failure: Error>(
+    _ path: String, isQuick: Bool = true, _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let error = DataError.damagedArchive(
+      path: path, reason: "libhdf5 crashed or came to no end in it; copy or write it again")
+    let sentence = strdup("Error: \(error)\n")
+    // EX_DATAERR of sysexits.h.
+    let before = vd_enter_library(
+      vd_library_call(sentence: sentence, status: 65, is_limited: isQuick ? 1 : 0))
+    defer {
+      vd_leave_library(before)
+      free(sentence)
+    }
+    return try body()
   }
 
   // By its first bytes: such files have many endings.
@@ -67,7 +91,7 @@ final class HDF5File: Sendable {
     }
   }
 
-  deinit { H5Fclose(handle) }
+  deinit { _ = Self.guarded(path) { H5Fclose(handle) } }
 
   /// The names of the arrays in the groups down to a depth, at most a thousand.
   ///

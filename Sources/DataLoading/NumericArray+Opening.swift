@@ -93,10 +93,12 @@ extension NumericArray {
   private static func openHDF5(
     _ path: String, member name: String?, isColumn: Bool
   ) throws(DataError) -> NumericArray {
-    let file = try HDF5File(path: path)
-    switch try file.only(name, isColumn: isColumn) {
-    case .array(let array): return try dense(array, in: file, isColumn: isColumn)
-    case .sparse(let matrix): return try sparse(matrix, in: file)
+    try HDF5File.guarded(path) { () throws(DataError) in
+      let file = try HDF5File(path: path)
+      switch try file.only(name, isColumn: isColumn) {
+      case .array(let array): return try dense(array, in: file, isColumn: isColumn)
+      case .sparse(let matrix): return try sparse(matrix, in: file)
+      }
     }
   }
 

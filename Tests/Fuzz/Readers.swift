@@ -13,6 +13,8 @@ struct Reader: Sendable {
   /// How files of the kind are called.
   let fileExtension: String
   let files: @Sendable (_ folder: String) throws -> [[UInt8]]
+  /// A library that crashes at some damaged files, in a sentence.
+  var crashingLibrary: String?
   /// Reads all there is in a file; throws what the reader throws.
   let read: @Sendable (_ path: String) throws -> Void
 
@@ -38,13 +40,14 @@ struct Reader: Sendable {
       read: { path in try readFolder(path, as: "x.jpg") }),
     Reader(
       name: "hdf5", fileExtension: "h5",
-      files: { _ in [try contents(golden("hdf5/layouts.h5"))] },
+      files: { _ in [try contents(golden("hdf5/layouts.h5"))] }, crashingLibrary: "libhdf5",
       read: { path in
         for name in ["plain", "chunks", "tiles", "gzip"] { try readArray("\(path):\(name)") }
       }),
     Reader(
       name: "h5ad", fileExtension: "h5ad",
       files: { _ in try ["csr", "csr-gzip"].map { try contents(golden("hdf5/\($0).h5ad")) } },
+      crashingLibrary: "libhdf5",
       read: { path in
         try readArray(path)
         _ = try DataSource(

@@ -1,7 +1,7 @@
 // Feeds changed files to a reader: `fuzz-readers READER COUNT SEED FOLDER [CORPUS]`, or `fuzz-readers --files
 // PATH …` for given ones. Whatever the bytes, a reader returns or throws, within 2 GB and 10 seconds; anything
 // else ends this process, and the file is in the folder. Of each kind of refusal the first small file goes into
-// the corpus.
+// the corpus. A reader whose library crashes must end its process with one sentence, and has processes of its own.
 
 import Foundation
 import TestSupport
@@ -14,6 +14,42 @@ func limitMemory() {
   setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit)
 }
 
+/// Reads files in processes of many files each; one that the library crashed at is passed over.
+func fuzz(
+  _ reader: Reader, crashing library: String, _ count: Int, _ seed: UInt64, in folder: String
+) throws {
+  let files = try reader.files(folder)
+  var mutator = Mutator(seed: seed)
+  var (readCount, crashCount) = (0, 0)
+  for first in stride(from: 0, to: count, by: 100) {
+    var paths: [String] = []
+    for index in 0..<min(100, count - first) {
+      paths.append("\(folder)/\(index).\(reader.fileExtension)")
+      try Data(mutator.mutate(files)).write(to: URL(filePath: paths[index]))
+    }
+    while !paths.isEmpty {
+      let outcome = try Launch.run(
+        [CommandLine.arguments[0], "--files"] + paths, seconds: 300)
+      let answers = outcome.output.split(separator: "\n").count { $0.hasPrefix(folder) }
+      readCount += outcome.output.split(separator: "\n").count { $0.hasSuffix(": read") }
+      paths.removeFirst(answers)
+      if outcome.status == 0 && paths.isEmpty { break }
+      guard outcome.status == 65, let broken = paths.first, outcome.errors.contains(broken),
+        outcome.errors.contains("is damaged: \(library) crashed or came to no end")
+      else {
+        if let broken = paths.first { rename(broken, "\(folder)/input.\(reader.fileExtension)") }
+        FileHandle.standardError.write(Data("status \(outcome.status)\n\(outcome.errors)".utf8))
+        exit(1)
+      }
+      crashCount += 1
+      paths.removeFirst()
+    }
+  }
+  print(
+    "\(reader.name): \(count) files, \(readCount) of them read; \(library) crashed at \(crashCount), in one sentence"
+  )
+}
+
 let arguments = CommandLine.arguments.dropFirst()
 if arguments.first == "--files" {
   limitMemory()
@@ -23,13 +59,15 @@ if arguments.first == "--files" {
     guard let reader = Reader.all.first(where: { $0.name == name }) else {
       fatalError("No reader is named '\(name)'")
     }
-    alarm(10)
+    alarm(reader.crashingLibrary == nil ? 10 : 100)
     do {
       try reader.read(path)
       print("\(path): read")
     } catch {
       print("\(path): \(error)")
     }
+    // The next file may end the process without it.
+    fflush(nil)
   }
   exit(0)
 }
@@ -55,6 +93,10 @@ var mutator = Mutator(seed: seed)
 var readCount = 0
 var kinds: Set<String> = []
 let path = "\(folder)/input.\(reader.fileExtension)"
+if let library = reader.crashingLibrary {
+  try fuzz(reader, crashing: library, count, seed, in: folder)
+  exit(0)
+}
 for _ in 0..<count {
   let bytes = mutator.mutate(files)
   // In place: creating a file takes longer than reading it.
