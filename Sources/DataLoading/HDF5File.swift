@@ -53,7 +53,12 @@ final class HDF5File: Sendable {
   /// Calls libhdf5, which may crash or go round in circles where a file is damaged; that ends this process in one
   /// sentence.
   ///
-  /// - Parameter isQuick: Whether a minute of the processor's time is too much.
+  /// - Parameters:
+  ///   - path: The file.
+  ///   - isQuick: Whether a minute of the processor's time is too much.
+  ///   - body: The calls.
+  /// - Returns: What the calls return.
+  /// - Throws: What they throw.
   static func guarded<Result, Failure: Error>(
     _ path: String, isQuick: Bool = true, _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {

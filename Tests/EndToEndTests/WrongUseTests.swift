@@ -140,6 +140,21 @@ import Testing
     ("a: [1", "is not YAML"),
   ]
 
+  // libhdf5 1.10 crashes in this file; other versions may refuse it.
+  @Test(arguments: [1, 2]) func crashesOfLibrariesGetOneSentence(_ ranks: Int) throws {
+    let folder = try TemporaryFolder()
+    let arguments = ["train", "--run", "r", "--data", golden("hdf5/damaged.h5")]
+    let outcome =
+      try ranks == 1
+      ? Launch.alone("vae-dist", arguments, in: folder.path)
+      : Launch.ranks(ranks, "vae-dist", arguments, seconds: 20, in: folder.path)
+    #expect(outcome.status == 65)
+    let sentences = outcome.errors.split(separator: "\n").filter { $0.hasPrefix("Error: '") }
+    #expect(sentences.count == 1, "\(outcome.errors)")
+    #expect(sentences.first?.contains("damaged.h5' is damaged: libhdf5 ") == true)
+    #expect(!outcome.errors.contains("Backtrac"))
+  }
+
   @Test(arguments: badFiles) func badConfigurationFilesNameTheLine(
     text: String, sentence: String
   ) throws {
