@@ -103,6 +103,49 @@ static inline int vd_h5_text_attribute(hid_t object, const char *name, char *tex
   return failed;
 }
 
+// The texts of a data set of one axis, one behind the other with a 0 at the end of each, for free(); NULL where it
+// holds none, or more than `limit`.
+static inline char *vd_h5_texts(hid_t file, const char *name, hsize_t limit, hsize_t *count, size_t *length) {
+  hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
+  if (dataset < 0) return NULL;
+  hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
+  char *texts = NULL;
+  *count = *length = 0;
+  int is_text = H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_ndims(space) == 1
+                && H5Sget_simple_extent_dims(space, count, NULL) == 1 && *count > 0 && *count <= limit;
+  if (is_text && H5Tis_variable_str(type) > 0) {
+    char **words = (char **)calloc(*count, sizeof(char *));
+    if (words && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, words) >= 0) {
+      for (hsize_t i = 0; i < *count; i++) *length += (words[i] ? strlen(words[i]) : 0) + 1;
+      char *end = texts = (char *)calloc(*length, 1);
+      for (hsize_t i = 0; texts && i < *count; i++) {
+        if (words[i]) end = stpcpy(end, words[i]);
+        end++;
+      }
+      H5Dvlen_reclaim(type, space, H5P_DEFAULT, words);
+    }
+    free(words);
+  } else if (is_text) {
+    size_t size = H5Tget_size(type);
+    char *words = size <= SIZE_MAX / *count ? (char *)malloc(*count * size) : NULL;
+    texts = words && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, words) >= 0
+                ? (char *)calloc(*count, size + 1)
+                : NULL;
+    char *end = texts;
+    for (hsize_t i = 0; texts && i < *count; i++) {
+      size_t own = strnlen(words + i * size, size);
+      memcpy(end, words + i * size, own);
+      end += own + 1;
+    }
+    *length = texts ? (size_t)(end - texts) : 0;
+    free(words);
+  }
+  H5Sclose(space);
+  H5Tclose(type);
+  H5Dclose(dataset);
+  return texts;
+}
+
 // Two whole numbers of an attribute; 0 if there are two.
 static inline int vd_h5_pair_attribute(hid_t object, const char *name, int64_t pair[2]) {
   if (H5Aexists(object, name) <= 0) return -1;

@@ -1,5 +1,9 @@
 internal import Digests
 
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
 /// The binary version of CIFAR-10: files of records, each a class and then a red, a green and a blue plane of 32×32.
 ///
 /// - Source: Krizhevsky 2009, cs.toronto.edu/~kriz/cifar.html.
@@ -14,11 +18,26 @@ struct CIFARBinary {
   private let paths: [String]
   private let files: [ByteStorage]
   private let counts: [Int]
+  private let classes: [String]
+
+  /// What the classes are called: the lines of `batches.meta.txt`, where there is one.
+  ///
+  /// - Throws: ``DataError`` if it cannot be read.
+  static func classes(in folder: String) throws(DataError) -> [String] {
+    let path = "\(folder)/batches.meta.txt"
+    if access(path, F_OK) != 0 { return [] }
+    let file = try ByteStorage(mapping: path)
+    return withExtendedLifetime(file) {
+      String(decoding: file.bytes, as: UTF8.self).split(whereSeparator: \.isNewline)
+        .map(String.init)
+    }
+  }
 
   /// Maps the files.
   ///
   /// - Throws: ``DataError`` if one is missing, or no whole number of records.
-  init(_ paths: [String]) throws(DataError) {
+  init(_ paths: [String], classes: [String]) throws(DataError) {
+    self.classes = classes
     var files: [ByteStorage] = []
     for path in paths {
       let file = try ByteStorage(mapping: path)
@@ -63,10 +82,10 @@ struct CIFARBinary {
 
   /// The classes.
   var labels: Labels {
-    Labels(
-      path: paths[0],
-      values: files.flatMap { file in
-        stride(from: 0, to: file.bytes.count, by: Self.recordSize).map { UInt32(file.bytes[$0]) }
-      })
+    let values = files.flatMap { file in
+      stride(from: 0, to: file.bytes.count, by: Self.recordSize).map { UInt32(file.bytes[$0]) }
+    }
+    let areNamed = values.allSatisfy { $0 < classes.count }
+    return Labels(path: paths[0], values: values, names: areNamed ? classes : [])
   }
 }

@@ -36,6 +36,18 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case damagedImage(path: String, reason: String)
   /// An image of another size than the first of its folder.
   case otherImageSize(path: String, size: String, expected: String)
+  /// A column of a table that there is not.
+  case noSuchColumn(path: String, name: String, columns: [String], count: Int)
+  /// Columns that cannot be left out by name or number.
+  case noColumnsToSkip(path: String)
+  /// A column of so many different texts that they are no classes.
+  case tooManyTexts(path: String, column: String)
+  /// A text that is none of a column's.
+  case unknownText(path: String, line: Int, column: String, text: String, known: [String])
+  /// A column of texts where numbers are needed.
+  case textColumn(path: String, column: String, texts: [String])
+  /// Columns that are not those of a model.
+  case otherColumns(path: String, place: Int, found: String, expected: String)
   /// A field of a table that is text.
   case notANumber(path: String, line: Int, column: String, text: String)
   /// A line of a table that has more fields than the first, or fewer.
@@ -54,7 +66,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case unsuitable(
     path: String, values: FoundValues, needs: ValueNeed, reason: String, isScored: Bool)
   /// Values in a column of a table that its distribution does not have.
-  case unsuitableColumn(path: String, column: Int, found: String, needs: String)
+  case unsuitableColumn(path: String, column: String, found: String, needs: String)
   /// Train and test examples of different widths.
   case differentWidths(train: [Int], test: [Int])
   /// Examples that do not fit a model.
@@ -69,6 +81,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case notALabel(path: String, example: Int, value: Float)
   /// A class that there is not.
   case otherClass(path: String, example: Int, label: UInt32, classes: Int)
+  /// A class of another name than those that there are.
+  case unknownClass(path: String, name: String, known: [String])
   /// More examples than can be numbered.
   case tooManyExamples(path: String, count: Int)
   /// A held-out fraction that leaves one side empty.
@@ -125,9 +139,27 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
       "'\(path)' is a damaged image: \(reason)"
     case .otherImageSize(let path, let size, let expected):
       "'\(path)' has \(size) pixels, and the images before it \(expected); bring all to one size first"
+    case .noSuchColumn(let path, let name, let columns, let count):
+      "'\(path)' has no column '\(name)'; "
+        + (columns.isEmpty
+          ? "it names none of its \(count) columns, which are numbered from 1"
+          : "its columns are \(Self.some(columns, of: 20))")
+    case .noColumnsToSkip(let path):
+      "--skip-columns is for tables of text, and '\(path)' is no .csv, .tsv or .tab file"
+    case .tooManyTexts(let path, let column):
+      "'\(path)' has more than \(Self.grouped(Labels.mostClasses)) different texts in column \(column), too many for"
+        + " classes; --skip-columns leaves it out"
+    case .unknownText(let path, let line, let column, let text, let known):
+      "'\(path)' has '\(text)' in column \(column) of line \(line), which is none of the classes that there are:"
+        + " \(Self.some(known, of: 10))"
+    case .textColumn(let path, let column, let texts):
+      "'\(path)' has texts (\(Self.some(texts, of: 3))) in column \(column); --skip-columns leaves it out, and"
+        + " --likelihood table takes it as categorical \(max(texts.count, 2))"
+    case .otherColumns(let path, let place, let found, let expected):
+      "'\(path)' has '\(found)' as column \(place + 1), where the training data have '\(expected)'"
     case .notANumber(let path, let line, let column, let text):
-      "'\(path)' has '\(text)' in column \(column) of line \(line); columns must be numbers, and empty where a"
-        + " value is missing"
+      "'\(path)' has '\(text)' in column \(column) of line \(line), and numbers before it; a column is of numbers"
+        + " or of texts, and empty where a value is missing"
     case .otherFieldCount(let path, let line, let count, let expected):
       "'\(path)' has \(count) fields in line \(line), and \(expected) in the first"
     case .unsupportedType(let path, let type):
@@ -151,7 +183,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
           ? "give data like those that it was trained on, or their --scale"
           : needs.advice(for: values, flag: reason))
     case .unsuitableColumn(let path, let column, let found, let needs):
-      "'\(path)' has \(found) in column \(column + 1), which needs \(needs); --columns says what each"
+      "'\(path)' has \(found) in column \(column), which needs \(needs); --columns says what each"
         + " column is"
     case .differentWidths(let train, let test):
       "Training examples have the shape \(train) and test examples \(test); they must be alike"
@@ -172,11 +204,19 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
     case .otherClass(let path, let example, let label, let classes):
       "'\(path)' has class \(label) for example \(example), but the \(classes) classes are numbered from"
         + " 0 to \(classes - 1); --classes sets how many there are when a run begins"
+    case .unknownClass(let path, let name, let known):
+      "'\(path)' has the class '\(name)', which is none of those that there are: \(Self.some(known, of: 10))"
     case .tooManyExamples(let path, let count):
       "'\(path)' has \(Self.grouped(count)) examples; at most 4,294,967,295 can be numbered"
     case .emptySplit(let fraction, let count):
       "--test-fraction \(fraction) of \(Self.grouped(count)) examples leaves no example on one side"
     }
+  }
+
+  /// The first of some names, and how many more there are.
+  static func some(_ names: [String], of most: Int) -> String {
+    names.prefix(most).joined(separator: ", ")
+      + (names.count > most ? " and \(grouped(names.count - most)) more" : "")
   }
 
   /// 47040016 as `47,040,016`.

@@ -23,6 +23,11 @@ public struct DataSource: Sendable {
   public static let knownNames = ["digits", "fashion-mnist"]
 
   private static let fashionFolder = "/usr/share/datasets/fashion-mnist"
+  // As its authors call them (Xiao, Rasul & Vollgraf 2017, table 2).
+  private static let fashionClasses = [
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+    "Ankle boot",
+  ]
 
   /// Finds and opens the data; arrays that cannot be mapped have yet to be loaded.
   ///
@@ -32,26 +37,37 @@ public struct DataSource: Sendable {
   ///     ``knownNames``. A file or folder of that name in the current folder comes first.
   ///   - testPath: A file of test examples, or nil.
   ///   - labels: What labels to read; nil for none.
+  ///   - choice: What is read of tables of text, and the names that a model knows.
   /// - Throws: ``DataError`` with what is wrong.
   public init(
-    name: String, testPath: String? = nil, labels: LabelRequest? = nil
+    name: String, testPath: String? = nil, labels: LabelRequest? = nil,
+    choice: ColumnChoice = ColumnChoice()
   ) throws(DataError) {
-    let given: NumericArray? =
-      if let testPath { try NumericArray(opening: testPath) } else { nil }
-    let found = try Self.find(name)
+    if !choice.skipped.isEmpty && choice.known == nil && DelimitedText.separator(of: name) == nil {
+      throw .noColumnsToSkip(path: name)
+    }
+    let found = try Self.find(name, choice)
     train = found.train
+    let given: NumericArray? =
+      if let testPath {
+        try NumericArray(opening: testPath, choice.like(train))
+      } else { nil }
     test = given ?? found.test
     knownScale = found.knownScale
     if let test, Array(test.shape[1...]) != Array(train.shape[1...]) {
       throw .differentWidths(train: Array(train.shape[1...]), test: Array(test.shape[1...]))
     }
+    try choice.known.map { known throws(DataError) in try train.check(names: known) }
+    try test?.check(names: train.names)
+    let known = choice.known?.labels ?? []
     guard let labels else { return }
     if test == nil, let path = labels.test, labels.only == nil {
       throw .labelsWithoutExamples(path: path)
     }
     // Data without test examples of their own are scored whole.
     if labels.only != .test || test == nil {
-      trainLabels = try Self.labels(labels.train, found.besides.train, of: train)
+      trainLabels = try Self.labels(labels.train, found.besides.train, of: train)?
+        .numbered(as: known)
       if trainLabels == nil {
         trainLabels = try Self.builtInLabels(name, exampleCount: train.exampleCount)
       }
@@ -60,27 +76,52 @@ public struct DataSource: Sendable {
     guard let test, labels.only != .train else { return }
     // Test examples from elsewhere have other labels than those that lie beside the data.
     let beside = testPath == nil ? found.besides.test : nil
-    testLabels = try Self.labels(labels.test, beside, of: test)
+    testLabels = try Self.labels(labels.test, beside, of: test)?
+      .numbered(as: known.isEmpty ? trainLabels?.names ?? [] : known)
     if testLabels == nil {
       throw .noLabels(
         data: testPath ?? name, flag: labels.only == nil ? "--test-labels" : "--labels")
     }
   }
 
-  /// `x.npz:name` and `x.h5:name` as the file and the array of it; the array is nil for the file alone, all is nil for
-  /// files of one array.
+  /// What training and scoring call values and classes; labels have names where they were asked for.
+  public var names: DataNames {
+    var names = train.names
+    names.labels = trainLabels?.names ?? testLabels?.names ?? []
+    return names
+  }
+
+  /// `x.npz:name`, `x.h5:name` and `x.csv:column` as the file and the array of it; the array is nil for the file alone,
+  /// all is nil for files of one array.
   public static func split(_ name: String) -> (path: String, member: String?)? {
     NPZArchive.split(name) ?? HDF5File.split(name)
+      ?? DelimitedText.split(name).map { ($0.path, $0.column) }
   }
 
   /// The labels of a split where there are any: a file, or what lies beside the data.
   ///
+  /// - Parameters:
+  ///   - array: The split's examples.
+  ///   - name: What `--data` named.
+  ///   - split: Which part of it.
+  ///   - path: A file of labels, or nil.
+  ///   - known: What a model calls the classes 0, 1 …; empty where it knows none by name.
+  /// - Returns: The labels; nil where there are none.
   /// - Throws: ``DataError`` if they do not fit, or a file was named that is none.
   public static func labelsIfAny(
+    of array: NumericArray, beside name: String, split: Split, given path: String?,
+    known: [String] = []
+  ) throws(DataError) -> Labels? {
+    try labels(of: array, beside: name, split: split, given: path)?.numbered(as: known)
+  }
+
+  private static func labels(
     of array: NumericArray, beside name: String, split: Split, given path: String?
   ) throws(DataError) -> Labels? {
     if let path { return try labels(path, nil, of: array) }
-    let found = try find(name)
+    // Tables of text have none beside them, and take time to open.
+    if DelimitedText.separator(of: name) != nil { return nil }
+    let found = try find(name, ColumnChoice())
     let isTest = split == .test && found.test != nil
     if (isTest ? found.test : found.train)?.exampleCount != array.exampleCount { return nil }
     if let own = try labels(nil, isTest ? found.besides.test : found.besides.train, of: array) {
@@ -91,7 +132,7 @@ public struct DataSource: Sendable {
 
   // Where labels lie that came with the data.
   private enum LabelPlace: Sendable {
-    case file(String)
+    case file(String, classes: [String] = [])
     case known(Labels)
   }
 
@@ -103,8 +144,11 @@ public struct DataSource: Sendable {
   private static func labels(
     _ given: String?, _ beside: LabelPlace?, of array: NumericArray
   ) throws(DataError) -> Labels? {
-    switch given.map({ LabelPlace.file($0) }) ?? beside {
-    case .file(let path): return try Labels(opening: path, exampleCount: array.exampleCount)
+    switch given.map({ .file($0) }) ?? beside {
+    case .file(let path, let classes):
+      let labels = try Labels(opening: path, exampleCount: array.exampleCount)
+      return labels.names.isEmpty && labels.classCount <= classes.count
+        ? Labels(path: path, values: labels.values, names: classes) : labels
     case .known(let labels): return labels
     case nil: return nil
     }
@@ -120,13 +164,16 @@ public struct DataSource: Sendable {
     self.besides = besides
   }
 
-  private static func find(_ name: String) throws(DataError) -> DataSource {
+  private static func find(
+    _ name: String, _ choice: ColumnChoice
+  ) throws(DataError) -> DataSource {
     var status = stat()
     if stat(name, &status) == 0 {
       if status.st_mode & S_IFMT == S_IFDIR { return try openFolder(name) }
       if name.lowercased().hasSuffix(".npz") { return try openArchive(name) }
       if let names = try HDF5File.names(ofFile: name) { return try openParts(name, names) }
-      return DataSource(train: try NumericArray(opening: name), test: nil, knownScale: nil)
+      return DataSource(
+        train: try NumericArray(opening: name, choice), test: nil, knownScale: nil)
     }
     if let (file, member) = split(name), member != nil, access(file, F_OK) == 0 {
       return DataSource(train: try NumericArray(opening: name), test: nil, knownScale: nil)
@@ -139,7 +186,7 @@ public struct DataSource: Sendable {
         throw .notInstalled(
           name: name, package: "dataset-fashion-mnist", folder: fashionFolder)
       }
-      return try openFolder(fashionFolder)
+      return try openFolder(fashionFolder, classes: fashionClasses)
     default:
       if name.contains("/") || name.contains(".") { throw .missing(path: name) }
       throw .unknownName(name, known: knownNames)
@@ -159,7 +206,9 @@ public struct DataSource: Sendable {
     "t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "test_labels.npy",
   ]
 
-  private static func openFolder(_ folder: String) throws(DataError) -> DataSource {
+  private static func openFolder(
+    _ folder: String, classes: [String] = []
+  ) throws(DataError) -> DataSource {
     func first(_ names: [String]) -> String? {
       names.flatMap { [$0, $0 + ".gz"] }
         .map { folder.hasSuffix("/") ? folder + $0 : "\(folder)/\($0)" }
@@ -177,17 +226,18 @@ public struct DataSource: Sendable {
     return DataSource(
       train: train, test: try open(testNames), knownScale: nil,
       besides: BesideLabels(
-        train: first(trainLabelNames).map { .file($0) },
-        test: first(testLabelNames).map { .file($0) }))
+        train: first(trainLabelNames).map { .file($0, classes: classes) },
+        test: first(testLabelNames).map { .file($0, classes: classes) }))
   }
 
   private static func openCIFAR(_ folder: String) throws(DataError) -> DataSource? {
     let all: [String] = CIFARBinary.trainNames.map { "\(folder)/\($0)" }
     let names = all.filter { access($0, F_OK) == 0 }
     if names.isEmpty { return nil }
-    let train = try CIFARBinary(names)
+    let classes = try CIFARBinary.classes(in: folder)
+    let train = try CIFARBinary(names, classes: classes)
     let testPath = "\(folder)/\(CIFARBinary.testName)"
-    let test = access(testPath, F_OK) == 0 ? try CIFARBinary([testPath]) : nil
+    let test = access(testPath, F_OK) == 0 ? try CIFARBinary([testPath], classes: classes) : nil
     return DataSource(
       train: try train.array(), test: try test?.array(), knownScale: nil,
       besides: BesideLabels(train: .known(train.labels), test: test.map { .known($0.labels) }))

@@ -22,6 +22,9 @@ public enum ElementType: String, CaseIterable, Sendable {
     }
   }
 
+  /// Whether elements are whole numbers.
+  var isInteger: Bool { ![.float16, .float32, .float64].contains(self) }
+
   /// Whether a `Float` cannot hold every value.
   var hasMoreDigitsThanFloat: Bool {
     [.int32, .uint32, .int64, .uint64, .float64].contains(self)

@@ -171,6 +171,41 @@ final class HDF5File: Sendable {
     throw .notInArchive(path: path, name: name, members: words)
   }
 
+  /// The texts of an array of one axis; nil where it holds something else, or more than so many.
+  func texts(_ name: String, atMost limit: Int) -> [String]? {
+    var (count, length) = (hsize_t(0), 0)
+    guard let start = vd_h5_texts(handle, name, hsize_t(limit), &count, &length) else { return nil }
+    defer { free(start) }
+    var texts = UnsafeRawBufferPointer(start: start, count: length)
+      .split(separator: 0, omittingEmptySubsequences: false)
+      .map { String(decoding: $0, as: UTF8.self) }
+    texts.removeLast()  // behind the last one's end
+    return texts.count == count ? texts : nil
+  }
+
+  /// What the classes of a categorical column of an AnnData file are called; none of other arrays.
+  ///
+  /// - Throws: ``DataError`` if they cannot be read.
+  func classes(_ name: String) throws(DataError) -> [String] {
+    let categories = "\(name)/categories"
+    let node = vd_h5_open(handle, categories)
+    if node < 0 { return [] }
+    H5Oclose(node)
+    if let texts = texts(categories, atMost: Labels.mostClasses) { return texts }
+    guard let array = try? HDF5Array(self, handle, categories), array.shape.count == 1,
+      array.type.isInteger
+    else { return [] }
+    return try array.integers(atMost: Labels.mostClasses).map(String.init)
+  }
+
+  /// What AnnData calls the columns of `X` and of the matrices beside it; empty elsewhere.
+  var columnNames: [String] {
+    let node = vd_h5_open(handle, "var")
+    if node < 0 { return [] }
+    defer { H5Oclose(node) }
+    return Self.text(node, "_index").flatMap { texts("var/\($0)", atMost: 1 << 20) } ?? []
+  }
+
   /// Something of its contents, for comparing files before they are loaded.
   var checksum: [UInt8] {
     let start = UnsafeRawBufferPointer(rebasing: mapped.bytes.prefix(1 << 16))

@@ -13,14 +13,16 @@ struct ImageFolder {
 
   private let path: String
   private let files: [File]
-  private let hasClasses: Bool
+  private let classes: [String]
 
   /// Lists the images; nil where there are none.
   init?(_ path: String) {
     self.path = path
     let own = Self.images(in: path)
-    let classes = Self.names(in: path).filter { !Self.images(in: "\(path)/\($0)").isEmpty }
-    hasClasses = own.isEmpty && !classes.isEmpty
+    let classes =
+      own.isEmpty
+      ? Self.names(in: path).filter { !Self.images(in: "\(path)/\($0)").isEmpty } : []
+    self.classes = classes
     files =
       own.isEmpty
       ? classes.enumerated().flatMap { number, name in
@@ -95,7 +97,7 @@ struct ImageFolder {
 
   /// The classes; nil where images lie in the folder itself.
   var labels: Labels? {
-    hasClasses ? Labels(path: path, values: files.map(\.label)) : nil
+    classes.isEmpty ? nil : Labels(path: path, values: files.map(\.label), names: classes)
   }
 
   // MARK: Files

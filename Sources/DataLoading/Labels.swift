@@ -7,11 +7,13 @@ public struct Labels: Sendable, Equatable {
   public let path: String
   /// One for each example.
   public let values: [UInt32]
+  /// What the classes are called; empty where they are numbers by themselves.
+  public let names: [String]
 
   /// The most classes that are told apart.
   public static var mostClasses: Int { 65_536 }
 
-  /// Reads labels: an NPY or IDX file, gzipped or not, of whole numbers.
+  /// Reads labels: whole numbers of any array, or texts of a table's column or of HDF5.
   ///
   /// - Shape: `[exampleCount]`, or `[exampleCount, 1]`.
   /// - Throws: ``DataError`` with what is wrong.
@@ -20,9 +22,10 @@ public struct Labels: Sendable, Equatable {
   }
 
   /// Labels that are known already.
-  init(path: String, values: [UInt32]) {
+  init(path: String, values: [UInt32], names: [String] = []) {
     self.path = path
     self.values = values
+    self.names = names
   }
 
   init(_ array: NumericArray, exampleCount: Int) throws(DataError) {
@@ -42,10 +45,35 @@ public struct Labels: Sendable, Equatable {
       values.append(label)
     }
     self.values = values
+    names = array.names.classes[0] ?? []
   }
 
   /// The classes there are, if they are numbered from 0 without a gap at the end.
-  public var classCount: Int { Int(values.max() ?? 0) + 1 }
+  public var classCount: Int { max(Int(values.max() ?? 0) + 1, names.count) }
+
+  /// What a class is called, or its number where it has no name.
+  public func name(_ label: UInt32) -> String {
+    Int(label) < names.count ? names[Int(label)] : "\(label)"
+  }
+
+  /// The same classes by the numbers that they have elsewhere, where both have names.
+  ///
+  /// - Parameter known: The names of classes 0, 1 …
+  /// - Returns: The labels, as they are where one side has no names.
+  /// - Throws: ``DataError/unknownClass(path:name:known:)`` for an example of another class.
+  public func numbered(as known: [String]) throws(DataError) -> Labels {
+    if names.isEmpty || known.isEmpty || names == known { return self }
+    let places = Dictionary(known.enumerated().map { ($1, UInt32($0)) }) { first, _ in first }
+    var numbers: [UInt32] = []
+    numbers.reserveCapacity(values.count)
+    for value in values {
+      guard let number = places[name(value)] else {
+        throw .unknownClass(path: path, name: name(value), known: known)
+      }
+      numbers.append(number)
+    }
+    return Labels(path: path, values: numbers, names: known)
+  }
 
   /// SHA-256 of all labels.
   public var digest: String {

@@ -62,6 +62,15 @@ enum NumberParser {
     return Float(isNegative ? -value : value)
   }
 
+  // As pandas has it: in a column of texts, "none" is one of them.
+  private static let missingTexts: Set<String> = [
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+  ]
+
+  /// Whether a field of a column of texts says that there is none.
+  static func isMissing(_ text: String) -> Bool { missingTexts.contains(text) }
+
   private static let missing = ["na", "n/a", "nan", "null", "none", "nil", "?", "-", "."]
 
   private static func word(

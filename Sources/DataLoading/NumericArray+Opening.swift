@@ -5,19 +5,30 @@ extension NumericArray {
   /// What is neither gzipped nor in Fortran order is mapped, so that opening reads next to nothing;
   /// the elements of others are there once they have been loaded.
   ///
+  /// - Parameters:
+  ///   - path: The file, or an array of one: `x.npz:name`.
+  ///   - choice: What is read of a table of text.
   /// - Throws: ``DataError`` with what is wrong.
-  init(opening path: String) throws(DataError) {
-    try self.init(opening: path, isColumn: false)
+  init(opening path: String, _ choice: ColumnChoice = ColumnChoice()) throws(DataError) {
+    try self.init(opening: path, isColumn: false, choice)
   }
 
   /// Opens a file of one value for each example, which may do without a second axis.
   ///
   /// - Throws: ``DataError`` with what is wrong.
   init(columnAt path: String) throws(DataError) {
-    try self.init(opening: path, isColumn: true)
+    try self.init(opening: path, isColumn: true, ColumnChoice())
   }
 
-  private init(opening path: String, isColumn: Bool) throws(DataError) {
+  private init(
+    opening path: String, isColumn: Bool, _ choice: ColumnChoice
+  ) throws(DataError) {
+    if let (file, column) = DelimitedText.split(path) {
+      var own = choice
+      own.only = column
+      try self.init(opening: file, isColumn: isColumn, own)
+      return
+    }
     if let (file, name) = NPZArchive.split(path) {
       self = try Self.openArchive(file, member: name, path, isColumn: isColumn)
       return
@@ -32,9 +43,12 @@ extension NumericArray {
       return
     }
     if let separator = DelimitedText.separator(of: path) {
-      let (header, storage, checksum) = try DelimitedText(path, mapped, separator: separator)
-        .array()
-      try self.init(path: path, header: header, storage: storage, checksum: checksum)
+      let table = try DelimitedText(path, mapped, separator: separator, choice: choice)
+      let (header, storage, checksum) = try table.array()
+      try self.init(
+        path: choice.only.map { "\(path):\($0)" } ?? path, header: header, storage: storage,
+        checksum: checksum)
+      names = table.names
       return
     }
     let header = try Self.header(mapped.bytes, path, isColumn: isColumn)
@@ -95,11 +109,43 @@ extension NumericArray {
   ) throws(DataError) -> NumericArray {
     try HDF5File.guarded(path) { () throws(DataError) in
       let file = try HDF5File(path: path)
-      switch try file.only(name, isColumn: isColumn) {
-      case .array(let array): return try dense(array, in: file, isColumn: isColumn)
-      case .sparse(let matrix): return try sparse(matrix, in: file)
+      if isColumn, let name, let texts = file.texts(name, atMost: mostTexts) {
+        return try classes(of: texts, "\(path):\(name)", file)
       }
+      var array =
+        switch try file.only(name, isColumn: isColumn) {
+        case .array(let array): try dense(array, in: file, isColumn: isColumn)
+        case .sparse(let matrix): try sparse(matrix, in: file)
+        }
+      if isColumn {
+        let classes = try name.map { name throws(DataError) in try file.classes(name) } ?? []
+        if !classes.isEmpty { array.names.classes[0] = classes }
+      } else if case let columns = file.columnNames, columns.count == array.width {
+        array.names.columns = columns
+      }
+      return array
     }
+  }
+
+  private static let mostTexts = 1 << 28
+
+  // Texts as the numbers of classes.
+  private static func classes(
+    of texts: [String], _ path: String, _ file: HDF5File
+  ) throws(DataError) -> NumericArray {
+    let (names, numbers) = DataNames.number(texts)
+    if names.count > Labels.mostClasses { throw .tooManyTexts(path: path, column: "1") }
+    let header = try ArrayHeader(
+      path: path, extents: [UInt64(numbers.count), 1], type: .int32, isBigEndian: false,
+      isColumnMajor: false, dataOffset: 0)
+    let storage = ByteStorage(count: header.dataByteCount, path: path) { memory in
+      _ = memory.bindMemory(to: Int32.self).update(
+        fromContentsOf: numbers.map { Int32($0).littleEndian })
+    }
+    var array = try NumericArray(
+      path: path, header: header, storage: storage, checksum: file.checksum)
+    array.names.classes[0] = names
+    return array
   }
 
   private static func dense(

@@ -23,6 +23,9 @@ public struct NumericArray: Sendable {
   /// What a gzipped file says of its contents, for comparing files before they are loaded.
   public let checksum: [UInt8]
 
+  /// What values and their classes are called, where the file says so.
+  public internal(set) var names = DataNames()
+
   /// How many examples.
   public var exampleCount: Int { shape[0] }
   /// Values of an example.
@@ -106,6 +109,16 @@ public struct NumericArray: Sendable {
       values += row.elements
     }
     return values
+  }
+
+  /// Fails unless values have the names that they had elsewhere, where both have some.
+  ///
+  /// - Throws: ``DataError/otherColumns(path:place:found:expected:)``.
+  func check(names known: DataNames) throws(DataError) {
+    guard known.columns.count == names.columns.count else { return }
+    for (place, pair) in zip(names.columns, known.columns).enumerated() where pair.0 != pair.1 {
+      throw .otherColumns(path: path, place: place, found: pair.0, expected: pair.1)
+    }
   }
 
   // What the header says must be examples, before anything is read or made for them.

@@ -202,12 +202,25 @@ public struct TableScan: Sendable, Equatable {
     let path = array.path
     for (index, (column, kind)) in zip(columns, kinds).enumerated() {
       func refuse(_ found: String, _ needs: String) -> DataError {
-        .unsuitableColumn(path: path, column: index, found: found, needs: needs)
+        .unsuitableColumn(
+          path: path, column: array.names.column(index), found: found, needs: needs)
       }
       if column.infinityCount > 0 {
         throw refuse(
           "infinite values, or some beyond 32-bit floating point",
           "numbers, or NaN where one is missing")
+      }
+      if let classes = array.names.classes[index] {
+        let most =
+          switch kind.kind {
+          case .categorical(let count): count
+          case .bernoulli: 2
+          default: 0
+          }
+        if classes.count > most {
+          throw refuse(
+            "texts (\(DataError.some(classes, of: 3)))", "categorical \(max(classes.count, 2))")
+        }
       }
       if column.count == 0 {
         if needsValues { throw refuse("no value at all", "some values") }

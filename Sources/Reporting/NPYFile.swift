@@ -6,6 +6,7 @@ internal import Checkpointing
 final class NPYFile: ResultFile {
   private let file: DurableFileWriter
   private let index: Int  // of the column that is written
+  private let kind: ResultColumn.Kind
 
   /// Of several columns the first of several numbers a row, or the first.
   convenience init(
@@ -19,6 +20,7 @@ final class NPYFile: ResultFile {
     _ path: String, column: ResultColumn, index: Int, rowCount: Int
   ) throws(CheckpointError) {
     self.index = index
+    kind = column.kind
     file = try DurableFileWriter(path)
     try file.write(Self.header(column, rowCount: rowCount))
   }
@@ -27,7 +29,7 @@ final class NPYFile: ResultFile {
   var temporaryPath: String { file.temporaryPath }
 
   func append(_ values: [ResultValues]) throws(CheckpointError) {
-    try values[index].withBytes { bytes throws(CheckpointError) in try file.write(bytes) }
+    try values[index].withBytes(of: kind) { bytes throws(CheckpointError) in try file.write(bytes) }
   }
 
   func finish() throws(CheckpointError) { try file.commit() }
@@ -37,7 +39,7 @@ final class NPYFile: ResultFile {
     let extents = ([rowCount] + column.shape).map(String.init)
     let shape = extents.count == 1 ? "\(extents[0])," : extents.joined(separator: ", ")
     let text =
-      "{'descr': '\(column.kind.rawValue)', 'fortran_order': False, 'shape': (\(shape)), }"
+      "{'descr': '\(column.kind.description)', 'fortran_order': False, 'shape': (\(shape)), }"
     let length = (10 + text.utf8.count + 1 + 63) / 64 * 64 - 10
     let padding = String(repeating: " ", count: length - text.utf8.count - 1)
     return [0x93] + Array("NUMPY".utf8) + [1, 0, UInt8(length & 255), UInt8(length >> 8)]

@@ -3,21 +3,26 @@ public import Checkpointing
 /// Part of every row of a result, under one name.
 public struct ResultColumn: Sendable, Equatable {
   /// How its numbers are kept.
-  public enum Kind: String, Sendable {
+  public enum Kind: Sendable, Equatable {
     /// Single precision.
-    case float32 = "<f4"
+    case float32
     /// Double precision.
-    case float64 = "<f8"
+    case float64
     /// Whole numbers of 64 bits.
-    case int64 = "<i8"
+    case int64
     /// Whole numbers from 0 to 255.
-    case uint8 = "|u1"
+    case uint8
+    /// Texts of so many Unicode scalars at most.
+    case text(length: Int)
 
-    var byteCount: Int {
+    /// NumPy's name.
+    var description: String {
       switch self {
-      case .uint8: 1
-      case .float32: 4
-      case .float64, .int64: 8
+      case .float32: "<f4"
+      case .float64: "<f8"
+      case .int64: "<i8"
+      case .uint8: "|u1"
+      case .text(let length): "<U\(length)"
       }
     }
   }
@@ -28,6 +33,10 @@ public struct ResultColumn: Sendable, Equatable {
   public let kind: Kind
   /// The extents of a row's numbers; empty for one number.
   public let shape: [Int]
+  /// What tables call the numbers of a row; empty for their places behind the column's name.
+  public var numberNames: [String] = []
+  /// What tables write for whole numbers from 0 on, by the place of a number.
+  public var classes: [Int: [String]] = [:]
 
   /// A column of one number, or of several.
   public init(_ name: String, _ kind: Kind, shape: [Int] = []) {
@@ -36,11 +45,19 @@ public struct ResultColumn: Sendable, Equatable {
     self.shape = shape
   }
 
+  /// A column of texts that are among these.
+  public init(_ name: String, textsAmong names: [String]) {
+    self.init(name, .text(length: max(names.map(\.unicodeScalars.count).max() ?? 1, 1)))
+  }
+
   /// Numbers of a row.
   public var width: Int { shape.reduce(1, *) }
 
   // In a table each number has a column of its own.
-  var tableNames: [String] { shape.isEmpty ? [name] : (0..<width).map { "\(name)_\($0)" } }
+  var tableNames: [String] {
+    if shape.isEmpty { return [name] }
+    return numberNames.count == width ? numberNames : (0..<width).map { "\(name)_\($0)" }
+  }
 }
 
 /// The numbers of some rows of a column.
@@ -53,9 +70,12 @@ public enum ResultValues: Sendable {
   case int64([Int64])
   /// Whole numbers from 0 to 255.
   case uint8([UInt8])
+  /// Texts.
+  case text([String])
 
   var count: Int {
     switch self {
+    case .text(let values): values.count
     case .float32(let values): values.count
     case .float64(let values): values.count
     case .int64(let values): values.count
@@ -63,10 +83,21 @@ public enum ResultValues: Sendable {
     }
   }
 
+  /// The bytes as an array of this kind has them.
   func withBytes<Failure: Error>(
-    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
+    of kind: ResultColumn.Kind, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
   ) throws(Failure) {
     switch self {
+    case .text(let values):
+      guard case .text(let length) = kind else {
+        preconditionFailure("Texts cannot be written as \(kind)")
+      }
+      // Four bytes a scalar, and zeros behind the last one.
+      let scalars = values.flatMap { text in
+        let own = text.unicodeScalars.prefix(length).map(\.value.littleEndian)
+        return own + [UInt32](repeating: 0, count: length - own.count)
+      }
+      try Self.bytes(of: scalars, body)
     case .float32(let values): try Self.bytes(of: values, body)
     case .float64(let values): try Self.bytes(of: values, body)
     case .int64(let values): try Self.bytes(of: values, body)
@@ -89,7 +120,16 @@ public enum ResultValues: Sendable {
     case .float64(let values): "\(values[index])"
     case .int64(let values): "\(values[index])"
     case .uint8(let values): "\(values[index])"
+    case .text(let values): values[index]
     }
+  }
+
+  /// A number as what it stands for; nil where it is none of the classes.
+  func name(_ index: Int, among classes: [String]) -> String? {
+    guard case .float32(let values) = self, let number = Int(exactly: values[index]) else {
+      return nil
+    }
+    return classes.indices.contains(number) ? classes[number] : nil
   }
 }
 

@@ -13,12 +13,16 @@ public struct DataAdvice: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - array: The examples.
-  ///   - columns: What each of their values is like.
-  ///   - hasMissing: Whether some are NaN.
+  ///   - all: What each of their values is like.
   ///   - isGrey: Whether small 8-bit numbers are known to be shades, too.
-  public init(
-    _ array: NumericArray, _ columns: [TableScan.Column], hasMissing: Bool, isGrey: Bool
-  ) {
+  public init(_ array: NumericArray, _ all: [TableScan.Column], isGrey: Bool) {
+    let skipped = all.indices.filter { Self.isName($0, of: array) }
+    let kept = all.indices.filter { !skipped.contains($0) }
+    let columns = kept.map { all[$0] }
+    let hasMissing = columns.contains {
+      $0.count + $0.infinityCount < Double(array.exampleCount)
+    }
+    let hasTexts = kept.contains { array.names.classes[$0] != nil }
     let axes = array.shape.dropFirst().map { $0 }
     let isImage = axes.count >= 2 && axes[0] >= 8 && axes[1] >= 8
     let network = isImage ? ["--network", "conv"] : []
@@ -33,11 +37,15 @@ public struct DataAdvice: Sendable, Equatable {
     let isWhole = columns.allSatisfy { $0.fractionCount == 0 }
     // Whole numbers in some columns, and fractions in others.
     let isMixed = !isWhole && columns.contains { $0.fractionCount == 0 }
-    (likelihood, reason, flags) =
-      if hasMissing || (!isImage && columns.count <= Self.mostTableColumns && isMixed) {
+    let own: [String]
+    (likelihood, reason, own) =
+      if hasMissing || hasTexts || (!isImage && columns.count <= Self.mostTableColumns && isMixed) {
         advise(
           .table, hasMissing ? "some values are missing" : "its columns are of different kinds",
-          ["--columns", Self.words(columns)], network: false)
+          [
+            "--columns",
+            Self.words(kept.map { Self.kind(all[$0], classes: array.names.classes[$0]) }),
+          ], network: false)
       } else if isWhole && minimum >= 0 && maximum <= 1 {
         advise(.bernoulli, "all values are 0 or 1")
       } else if array.type == .uint8 && isImage && (isGrey || maximum > 16) {
@@ -60,10 +68,27 @@ public struct DataAdvice: Sendable, Equatable {
           .gaussian, "numbers of any size",
           isImage ? ["--observation-scale", "shared"] : ["--observation-scale", "per-dimension"])
       }
+    flags =
+      own
+      + (skipped.isEmpty
+        ? [] : ["--skip-columns", skipped.map { Self.name($0, array) }.joined(separator: ",")])
+  }
+
+  /// Whether a column of texts is rather the names of rows, or always the same: nothing to learn.
+  static func isName(_ place: Int, of array: NumericArray) -> Bool {
+    guard let classes = array.names.classes[place] else { return false }
+    return classes.count == 1 || classes.count > 1_000 || 2 * classes.count > array.exampleCount
+      || array.width > mostTableColumns
+  }
+
+  // As --skip-columns says it.
+  private static func name(_ place: Int, _ array: NumericArray) -> String {
+    let name = array.names.columns.indices.contains(place) ? array.names.columns[place] : ""
+    return name.isEmpty || name.contains(",") ? "\(place + 1)" : name
   }
 
   // Above this a list of columns is nothing that a person would look through.
-  private static let mostTableColumns = 40
+  static let mostTableColumns = 40
 
   // Of counts the variance is the mean with Poisson's distribution.
   private static func isOverdispersed(_ columns: [TableScan.Column]) -> Bool {
@@ -73,7 +98,8 @@ public struct DataAdvice: Sendable, Equatable {
   }
 
   // As `--columns` says it.
-  private static func kind(_ column: TableScan.Column) -> String {
+  private static func kind(_ column: TableScan.Column, classes: [String]?) -> String {
+    if let classes { return "categorical \(classes.count)" }
     let isWhole = column.fractionCount == 0
     if isWhole && column.minimum >= 0 && column.maximum <= 1 { return "bernoulli" }
     if isWhole && column.minimum >= 0 && column.maximum < 10 {
@@ -86,9 +112,9 @@ public struct DataAdvice: Sendable, Equatable {
   }
 
   // Neighbours of one kind together: `3 gaussian, bernoulli`.
-  private static func words(_ columns: [TableScan.Column]) -> String {
+  private static func words(_ kinds: [String]) -> String {
     var groups: [(kind: String, count: Int)] = []
-    for kind in columns.map(kind) {
+    for kind in kinds {
       // A categorical column says how many classes it has, and stands alone.
       if let last = groups.last, last.kind == kind, !kind.hasPrefix("categorical") {
         groups[groups.count - 1].count += 1

@@ -19,6 +19,8 @@ public struct PreparedData: Sendable {
   public let range: ClosedRange<Float>
   /// How many classes the examples have; nil where labels are not asked for.
   public let classes: Int?
+  /// What the data call values and classes.
+  public let names: DataNames
   /// What the columns of a table are, standardized by the training examples unless the configuration
   /// says by what; nil for other data.
   let columns: TableDescription?
@@ -33,17 +35,22 @@ public struct PreparedData: Sendable {
   ///   - holdsOut: Whether test examples are held out where the data have none; otherwise all
   ///     examples are both.
   ///   - split: The only part whose labels are wanted; nil for all.
+  ///   - known: What a model calls values and classes, where others than its own data are read.
   /// - Throws: ``SharedFailure`` if the data are missing, damaged, different between ranks, or not
   ///   what the likelihood needs.
   public init(
     _ configuration: TrainingConfiguration, agreement: Agreement, holdsOut: Bool = true,
-    labelsOnlyOf split: Split? = nil
+    labelsOnlyOf split: Split? = nil, known: DataNames? = nil
   ) throws {
     let source = try agreement.onEveryRank {
-      try DataSource(
+      let source = try DataSource(
         name: configuration.data, testPath: configuration.testData,
-        labels: configuration.labelRequest(only: split))
+        labels: configuration.labelRequest(only: split),
+        choice: configuration.columnChoice(known: known))
+      try Self.checkTexts(source.train, configuration)
+      return source
     }
+    names = source.names
     let labels = [source.trainLabels, source.testLabels].compactMap { $0 }
     let classes =
       configuration.classes ?? (labels.isEmpty ? nil : labels.map(\.classCount).max())
@@ -112,6 +119,17 @@ public struct PreparedData: Sendable {
 
   /// The examples of a split.
   public func examples(_ split: Split) -> Examples { split == .train ? train : test }
+
+  // The numbers of texts mean nothing by themselves.
+  private static func checkTexts(
+    _ array: NumericArray, _ configuration: TrainingConfiguration
+  ) throws(DataError) {
+    if configuration.likelihood == .table { return }
+    if let first = array.names.classes.min(by: { $0.key < $1.key }) {
+      throw .textColumn(
+        path: array.path, column: array.names.column(first.key), texts: first.value)
+    }
+  }
 
   // Labels that the model does not see are wanted at the run's end: what is wrong with them is said at its start.
   private static func checkShownLabels(

@@ -1,5 +1,5 @@
 public import Checkpointing
-internal import DataLoading
+public import DataLoading
 internal import Layers
 internal import TensorKernels
 public import VAEObjective
@@ -16,6 +16,8 @@ public struct SavedModel {
   public let inputs: Int
   /// SHA-256 of the data that the run was trained on.
   public let dataDigest: String
+  /// What those data call values and classes.
+  public let names: DataNames
 
   /// The program's version, written into every checkpoint.
   public static let version = "0.1.0"
@@ -61,6 +63,10 @@ public struct SavedModel {
     progress = try TrainingProgress(file)
     inputs = try file.value("inputs")
     dataDigest = try file.value("data_digest")
+    do throws(NamesError) { names = try DataNames(file.metadata[Self.namesKey]) } catch {
+      throw .wrongMetadata(
+        path: file.path, key: Self.namesKey, value: file.metadata[Self.namesKey] ?? "")
+    }
     do throws(TrainingError) { try configuration.validate(worldSize: 1) } catch {
       throw .wrongMetadata(path: file.path, key: "configuration", value: "\(error)")
     }
@@ -93,7 +99,9 @@ public struct SavedModel {
   ///
   /// - Throws: `CheckpointError`.
   public func writeParameters(to path: String) throws {
-    let kept = ["format", "vae_dist_version", "configuration", "inputs", "data_digest", "step"]
+    let kept = [
+      "format", "vae_dist_version", "configuration", "inputs", "data_digest", "step", Self.namesKey,
+    ]
     try SafetensorsFile.write(
       try parameters().map { tensor in
         TensorSource(name: tensor.name, shape: tensor.shape) { tensor.values }
@@ -118,6 +126,9 @@ public struct SavedModel {
   /// The extents of an example of the training data, `28x28x1`, where it has more than one axis.
   static let exampleShapeKey = "example_shape"
 
+  /// The names of values and classes as JSON, where the data have some.
+  public static let namesKey = "names"
+
   /// All metadata of a checkpoint.
   ///
   /// No time and no machine: equal runs give equal bytes.
@@ -133,6 +144,7 @@ public struct SavedModel {
       "data_digest": data.digest,
     ]
     if let extents = data.imageExtents { own[exampleShapeKey] = "\(extents)" }
+    own[namesKey] = data.names.json
     return progress.metadata.merging(own) { _, new in new }
   }
 }

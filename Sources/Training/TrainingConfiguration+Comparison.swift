@@ -77,7 +77,8 @@ extension TrainingConfiguration {
   ///
   /// A run that goes on cannot change them.
   private static let fixed: Set<CodingKeys> = [
-    .testFraction, .scale, .binarize, .condition, .classes, .network, .image, .encoder, .decoder,
+    .testFraction, .skipColumns, .scale, .binarize, .condition, .classes, .network, .image,
+    .encoder, .decoder,
     .hidden, .latent,
     .activation, .likelihood, .observationMean,
     .observationScale, .observationScaleValue,

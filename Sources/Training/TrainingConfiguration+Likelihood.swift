@@ -1,5 +1,5 @@
 internal import DataLoading
-internal import TensorKernels
+public import TensorKernels
 internal import VAEObjective
 
 /// p(x|z) by its name on the command line.
@@ -80,6 +80,9 @@ extension TrainingConfiguration {
     guard likelihood == .table, let columns else { return [] }
     return (try? TableDescription(columns))?.columns ?? []
   }
+
+  /// The distributions of a table's columns; none for other likelihoods.
+  public var tableKinds: [TableColumn.Kind] { tableColumns.map(\.column.kind) }
 
   /// p(x|z) with everything that is set for it.
   var likelihoodOfModel: Likelihood {

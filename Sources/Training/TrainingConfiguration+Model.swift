@@ -39,6 +39,15 @@ extension TrainingConfiguration {
     condition == .none ? nil : LabelRequest(train: labels, test: testLabels, only: split)
   }
 
+  /// What is read of tables of text.
+  ///
+  /// - Parameter known: The names that a model was trained with; nil where there is none yet.
+  /// - Returns: Columns that are left out, and how those that are read are known.
+  func columnChoice(known: DataNames?) -> ColumnChoice {
+    ColumnChoice(
+      skipping: (skipColumns ?? "").split(separator: ",").map(String.init), known: known)
+  }
+
   /// The model for data of this width.
   ///
   /// - Throws: ``TrainingError/unfitNetwork(_:)`` where layers do not fit each other or the data.

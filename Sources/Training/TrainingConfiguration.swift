@@ -71,6 +71,8 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
   public var testData: String?
   /// The part held out where there are no test examples.
   public var testFraction = 0.1
+  /// Columns of a table of text that are no data: names, or numbers from 1 on, between commas.
+  public var skipColumns: String?
   /// What the file's values are divided by; nil means by what fits the number format.
   public var scale: Double?
   /// Whether grey values become black and white.
@@ -210,6 +212,7 @@ public struct TrainingConfiguration: Sendable, Equatable, Codable {
     case data
     case testData = "test-data"
     case testFraction = "test-fraction"
+    case skipColumns = "skip-columns"
     case scale
     case binarize
     case condition

@@ -89,8 +89,10 @@ struct ObservationOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
-    help: "The class of every row, for a conditional model. (default: one after the other)")
-  var label: UInt32?
+    help:
+      "The class of every row, by name or number, for a conditional model. (default: one after the other)"
+  )
+  var label: String?
 
   @Option(
     parsing: .unconditional,
@@ -107,14 +109,13 @@ struct ObservationOptions: ParsableArguments {
     var options = Inference.Options()
     options.observation = draw ? .draw : .mean
     options.seed = seed
-    options.label = label
     options.total = Float(total)
     return options
   }
 
   var values: [(name: String, value: String)] {
     [
-      ("--draw", "\(draw)"), ("--seed", "\(seed)"), ("--label", "\(label ?? .max)"),
+      ("--draw", "\(draw)"), ("--seed", "\(seed)"), ("--label", label ?? "default"),
       ("--total", "\(total)"),
     ]
   }
@@ -171,20 +172,56 @@ struct Question {
     }
   }
 
-  /// Fails unless a class is one that the model knows.
-  func check(label: UInt32?) throws {
+  /// The number of a class that is given by its name or number; nil where none is given.
+  ///
+  /// - Throws: ``UsageError`` unless the model knows it.
+  func number(ofLabel label: String?) throws -> UInt32? {
     let classes = saved.configuration.classes ?? 0
-    try ranks.onEveryRank {
-      guard let label else { return }
+    let names = saved.names.labels
+    return try ranks.onEveryRank {
+      guard let label else { return nil }
       if classes == 0 {
         throw UsageError(
           description: "--label \(label) is for conditional models, and this one knows no classes")
       }
-      if label >= classes {
+      if let number = names.firstIndex(of: label) { return UInt32(number) }
+      guard let number = UInt32(label), number < classes else {
         throw UsageError(
-          description: "--label is \(label); the model knows classes from 0 to \(classes - 1)")
+          description: "--label is '\(label)'; the model knows classes from 0 to \(classes - 1)"
+            + (names.isEmpty ? "" : ": \(names.joined(separator: ", "))"))
+      }
+      return number
+    }
+  }
+
+  /// A column of examples, with the names that they have in tables.
+  func exampleColumn(_ name: String) -> ResultColumn {
+    var column = ResultColumn(name, .float32, shape: exampleShape)
+    column.numberNames = saved.names.columns.map { "\(name)_\($0)" }
+    let kinds = saved.configuration.tableKinds
+    // A mean of truth values is a probability, and no class.
+    column.classes = saved.names.classes.filter { place, _ in
+      if case .categorical? = kinds.indices.contains(place) ? kinds[place] : nil {
+        true
+      } else {
+        false
       }
     }
+    return column
+  }
+
+  /// The columns of classes by their numbers and, where they have some, names.
+  static func labelColumns(_ names: [String]) -> [ResultColumn] {
+    [ResultColumn("label", .int64)]
+      + (names.isEmpty ? [] : [ResultColumn("label_name", textsAmong: names)])
+  }
+
+  /// The values of such columns.
+  static func labelValues(_ labels: [UInt32], _ names: [String]) -> [ResultValues] {
+    [.int64(labels.map { Int64($0) })]
+      + (names.isEmpty
+        ? []
+        : [.text(labels.map { Int($0) < names.count ? names[Int($0)] : "\($0)" })])
   }
 
   /// The paths to write, results first.

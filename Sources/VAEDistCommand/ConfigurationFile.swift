@@ -108,6 +108,10 @@ package struct ConfigurationFile {
       case "encoder", "decoder", "columns":
         "\(name):"
           + value.split(separator: ",").map { "\n  - \($0.drop { $0 == " " })" }.joined()
+      case "skip-columns":
+        "\(name): "
+          + (try Yams.dump(object: value.components(separatedBy: ","), width: -1)
+            .split(separator: "\n").map { "\n  \($0)" }.joined())
       case "hidden":
         "\(name): \(value == "none" ? value : "[\(value)]")"
       default:

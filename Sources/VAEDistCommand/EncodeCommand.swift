@@ -11,7 +11,7 @@ struct EncodeCommand: RankCommand {
     commandName: "encode",
     abstract: "Write the posterior mean and standard deviation of each example.",
     discussion: """
-      Columns: row (of the data file), label (where there are any), mean and standard_deviation of \
+      Columns: row (of the data file), label and label_name (where there are any), mean and standard_deviation of \
       q(z|x). Runs under mpirun too, with the same bytes.
       """)
 
@@ -53,14 +53,17 @@ struct AskedExamples {
   /// Collective.
   init(_ options: ExampleOptions, _ question: Question) throws {
     let requested = try options.request.open(for: question.saved, question.ranks)
-    try self.init(requested, options.split, labels: options.labels, question.ranks)
+    try self.init(
+      requested, options.split, labels: options.labels, known: question.saved.names.labels,
+      question.ranks)
   }
 
   /// Takes some that are open, and looks for their labels.
   ///
   /// Collective.
   init(
-    _ requested: RequestedExamples, _ split: Split, labels given: String?, _ ranks: Agreement
+    _ requested: RequestedExamples, _ split: Split, labels given: String?, known: [String],
+    _ ranks: Agreement
   ) throws {
     self.requested = requested
     let (array, own) = (requested.examples.array, requested.configuration)
@@ -68,7 +71,8 @@ struct AskedExamples {
     let isOfTraining = split == .train || requested.examples.rows != nil
     let path = given ?? (isOfTraining ? own.labels : own.testLabels)
     labels = try ranks.onEveryRank {
-      try DataSource.labelsIfAny(of: array, beside: own.data, split: split, given: path)
+      try DataSource.labelsIfAny(
+        of: array, beside: own.data, split: split, given: path, known: known)
     }
   }
 
@@ -92,14 +96,16 @@ struct AskedExamples {
 
   /// The columns that say which example a row is.
   var columns: [ResultColumn] {
-    [ResultColumn("row", .int64)] + (labels == nil ? [] : [ResultColumn("label", .int64)])
+    [ResultColumn("row", .int64)] + (labels.map { Question.labelColumns($0.names) } ?? [])
   }
 
   /// Their values, for examples by their number in the set.
   func values(_ examples: some Sequence<Int>) -> [ResultValues] {
     let rows = examples.map { requested.examples.row(of: UInt32($0)) }
-    let own = labels.map { labels in rows.map { Int64(labels.values[Int($0)]) } }
-    return [.int64(rows.map { Int64($0) })] + (own.map { [.int64($0)] } ?? [])
+    let own = labels.map { labels in
+      Question.labelValues(rows.map { labels.values[Int($0)] }, labels.names)
+    }
+    return [.int64(rows.map { Int64($0) })] + (own ?? [])
   }
 
   /// The label of an example, by its number in the set.

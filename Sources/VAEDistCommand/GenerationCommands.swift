@@ -101,28 +101,28 @@ extension Question {
     _ source: Inference.LatentSource, count: Int, _ observation: ObservationOptions,
     columns: Int? = nil, what: String
   ) throws {
-    try check(label: observation.label)
-    let asked = observation.options
+    var asked = observation.options
+    asked.label = try number(ofLabel: observation.label)
     let paths = try ranks.onEveryRank { try self.paths(hasPicture: tile != nil) }
     let hasLabels = inference.label(ofRow: 0, asked) != nil
+    let labelNames = saved.names.labels
     var files: ResultFiles?
     try ranks.onRoot {
       files = try ResultFiles(
         paths.results,
         // The first is what an .npy file holds.
         columns: [
-          ResultColumn("x", .float32, shape: exampleShape),
+          exampleColumn("x"),
           ResultColumn("z", .float32, shape: [latent]),
-        ] + (hasLabels ? [ResultColumn("label", .int64)] : []), rowCount: count)
+        ] + (hasLabels ? Self.labelColumns(labelNames) : []), rowCount: count)
     }
     let shown = columns == nil ? min(count, Self.mostTiles) : count
     var tiles: [Float] = []
-    try inference.observe(source, asked) { rows, latents, values in
+    try inference.observe(source, asked) { [asked] rows, latents, values in
+      let labels = rows.compactMap { inference.label(ofRow: $0, asked) }
       try files?.append(
         [.float32(values), .float32(latents)]
-          + (hasLabels
-            ? [.int64(rows.compactMap { inference.label(ofRow: $0, asked).map { Int64($0) } })]
-            : []))
+          + (hasLabels ? Self.labelValues(labels, labelNames) : []))
       if rows.lowerBound < shown && !paths.pictures.isEmpty { tiles += values }
     }
     try ranks.onRoot {
@@ -192,14 +192,12 @@ struct ReconstructCommand: RankCommand {
         ?? (0..<min(most, asked.count)).map { UInt32($0) }
     }
     let paths = try ranks.onEveryRank { try question.paths(hasPicture: question.tile != nil) }
-    let shape = question.exampleShape
     var files: ResultFiles?
     try ranks.onRoot {
       files = try ResultFiles(
         paths.results,
         columns: [
-          ResultColumn("reconstruction", .float32, shape: shape),
-          ResultColumn("x", .float32, shape: shape),
+          question.exampleColumn("reconstruction"), question.exampleColumn("x"),
         ] + asked.columns, rowCount: chosen.count)
     }
     // Ten pairs in a row.

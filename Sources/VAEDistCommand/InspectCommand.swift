@@ -99,20 +99,55 @@ struct InspectCommand: RankCommand {
     }
   }
 
+  private static func range(_ low: Double?, _ high: Double?) -> String? {
+    low.flatMap { low in high.map { "\(number(low)) to \(number($0))" } }
+  }
+
+  // As the file's single precision has it.
+  private static func number(_ value: Double) -> String {
+    value == value.rounded() && abs(value) < 1e9 ? String(Int(value)) : "\(Float(value))"
+  }
+
+  private static func some(_ names: [String]) -> String {
+    names.prefix(10).joined(separator: ", ")
+      + (names.count > 10 ? " and \(grouped(names.count - 10)) more" : "")
+  }
+
+  private static func lines(of columns: [DataInspection.Column]) -> [String] {
+    let width = min(columns.map(\.name.count).max() ?? 0, 30)
+    return columns.map { column in
+      let name = column.name.padding(
+        toLength: max(width, column.name.count), withPad: " ", startingAt: 0)
+      let what =
+        if let texts = column.texts, let count = column.textCount {
+          "\(grouped(count)) \(count == 1 ? "text" : "texts"): "
+            + texts.prefix(5).joined(separator: ", ")
+            + (count > 5 ? " and \(grouped(count - 5)) more" : "")
+        } else {
+          range(column.minimum, column.maximum) ?? "no number"
+        }
+      return "    \(name)  \(what)"
+        + (column.missing > 0 ? ", \(grouped(column.missing)) missing" : "")
+    }
+  }
+
   private static func text(_ found: DataInspection) -> String {
     var lines = ["Data \(found.data)"]
     for array in found.arrays {
-      let range =
-        array.minimum.flatMap { low in array.maximum.map { "values from \(low) to \($0)" } }
-        ?? "no finite value"
+      let range = range(array.minimum, array.maximum).map { "values from \($0)" } ?? "no number"
       lines.append(
         "  \(array.split)  \(array.type) \(array.shape), \(range)"
           + Self.words(array.residence))
-      if let example = array.firstNonFiniteExample {
-        lines.append("    NaN or infinity, first in example \(grouped(example))")
+      let first = array.firstNonFiniteExample.map { ", first in example \(grouped($0))" } ?? ""
+      if array.infiniteValues > 0 {
+        lines.append(
+          "    \(grouped(array.infiniteValues)) values are infinite or beyond 32-bit floating point"
+            + first)
       }
       if array.missingValues > 0 {
-        lines.append("    \(grouped(array.missingValues)) values are missing (NaN)")
+        lines.append(
+          "    \(grouped(array.missingValues)) values are missing (NaN)"
+            + (array.infiniteValues > 0 ? "" : first))
       }
       if array.duplicates > 0 {
         lines.append("    \(grouped(array.duplicates)) examples are the same as an earlier one")
@@ -122,7 +157,14 @@ struct InspectCommand: RankCommand {
           "    \(grouped(array.constantColumns)) of \(grouped(array.shape[1...].reduce(1, *))) values never vary"
         )
       }
+      if let classes = array.classes {
+        lines.append(
+          "    labels of \(grouped(classes.count)) classes beside them: \(Self.some(classes))")
+      }
       lines.append("    SHA-256 \(array.digest)")
+      if let columns = array.columns, array.split == Split.train.rawValue {
+        lines += Self.lines(of: columns)
+      }
     }
     lines.append("Likelihood: \(found.advice.likelihood) (\(found.advice.reason))")
     lines.append("  \(found.advice.command)")

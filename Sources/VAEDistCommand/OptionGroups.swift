@@ -70,6 +70,12 @@ struct DataOptions: ParsableArguments {
   var testFraction: Double?
 
   @Option(
+    help: ArgumentHelp(
+      "Columns of a CSV or TSV that are no data, as names of rows are: names, or numbers from 1 on",
+      valueName: "names"))
+  var skipColumns: String?
+
+  @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
       "What values are divided by (default: 255 for 8-bit data beyond 1, 16 for digits, else 1)"))
@@ -87,7 +93,7 @@ struct DataOptions: ParsableArguments {
 
   @Option(
     help:
-      "A file of the training examples' labels, whole numbers from 0, for --condition labels and as colours in reports. (default: beside the data)"
+      "The training examples' labels, for --condition labels and as colours in reports: a file of whole numbers from 0, or a column (x.csv:name, x.h5ad:obs/name), also of texts. (default: beside the data)"
   )
   var labels: String?
 
@@ -174,7 +180,7 @@ struct ModelOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "What each column of a table is: '4 gaussian, bernoulli, poisson, categorical 5, log-normal'; NaN is missing",
+      "What each column of a table is: '4 gaussian, bernoulli, poisson, categorical 5, log-normal'; see inspect",
       valueName: "kinds"))
   var columns: String?
 

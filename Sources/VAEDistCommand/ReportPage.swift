@@ -250,7 +250,7 @@ struct ReportPage {
     let classes = Set(labels).sorted()
     let series = classes.map { label in
       Chart.Series(
-        "\(label)", color: classes.count == 1 ? 0 : label,
+        model.name(ofLabel: label), color: classes.count == 1 ? 0 : label,
         points: places.indices.filter { labels[$0] == label }.map {
           (places[$0].first, places[$0].second)
         })
@@ -264,6 +264,6 @@ struct ReportPage {
         + (isColored ? ", coloured by label" : "")
         + (classes.count > Chart.colorCount ? "; every tenth label has the same colour" : ""),
       legend: isColored && classes.count <= Chart.colorCount
-        ? classes.map { HTMLPage.Legend("\($0)", color: $0, .dot) } : [])
+        ? classes.map { HTMLPage.Legend(model.name(ofLabel: $0), color: $0, .dot) } : [])
   }
 }

@@ -6,6 +6,11 @@ import Training
 // What a model makes, as pictures.
 
 extension RunFacts.Model {
+  /// What a label is called, or its number.
+  func name(ofLabel label: Int) -> String {
+    labelNames.indices.contains(label) ? labelNames[label] : "\(label)"
+  }
+
   /// A picture, by the name that it has in files and events.
   struct Shown {
     let name: String

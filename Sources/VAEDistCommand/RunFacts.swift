@@ -25,6 +25,8 @@ struct RunFacts {
     let portrait: RunPortrait
     /// A label for each of the portrait's points; nil where there are none.
     let labels: [Int]?
+    /// What labels are called, by their numbers; empty where they have no names.
+    let labelNames: [String]
     /// What images are; nil where examples are none.
     let tile: Picture.Tile?
     /// The values that are black and white.
@@ -57,7 +59,8 @@ struct RunFacts {
     let requested =
       try data.map { RequestedExamples(testOf: $0, saved.configuration) }
       ?? ExampleRequest().open(for: saved, ranks)
-    let asked = try AskedExamples(requested, .test, labels: nil, ranks)
+    let asked = try AskedExamples(
+      requested, .test, labels: nil, known: saved.names.labels, ranks)
     let extents = loaded.imageExtents
     let tile = extents.flatMap {
       Picture.Tile(height: $0.height, width: $0.width, channels: $0.channels)
@@ -67,7 +70,8 @@ struct RunFacts {
       Inference(loaded), requested, isShown: tile != nil || !isTable && saved.inputs <= 4096)
     model = Model(
       saved: saved, network: try loaded.network, portrait: portrait,
-      labels: portrait.labels(asked), tile: tile, shades: loaded.shades)
+      labels: portrait.labels(asked), labelNames: asked.labels?.names ?? [], tile: tile,
+      shades: loaded.shades)
   }
 
   /// When the run's clock stood at 0, seconds since 1970.

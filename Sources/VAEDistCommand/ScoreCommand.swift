@@ -125,7 +125,7 @@ struct ScoreCommand: RankCommand {
     for one in least {
       say(
         "  \(figure(one.figure))  row \(grouped(one.row))"
-          + (one.label.map { ", label \($0)" } ?? ""))
+          + (one.label.map { ", label \(asked.labels?.name(UInt32($0)) ?? "\($0)")" } ?? ""))
     }
   }
 }

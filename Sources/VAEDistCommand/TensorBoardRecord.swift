@@ -66,11 +66,11 @@ final class TensorBoardRecord {
             stride(from: index, to: portrait.means.count, by: latent).map { portrait.means[$0] })
         )
       }, step: step, time: time)
-    try writeEmbedding(portrait, labels: model.labels)
+    try writeEmbedding(portrait, labels: model.labels?.map(model.name))
   }
 
   // What the projector reads: a point a line, and a label a line.
-  private func writeEmbedding(_ portrait: RunPortrait, labels: [Int]?) throws {
+  private func writeEmbedding(_ portrait: RunPortrait, labels: [String]?) throws {
     let latent = portrait.means.count / max(portrait.points.count, 1)
     if portrait.points.isEmpty { return }
     let lines = portrait.points.indices.map { point in

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Training
 
 /// All flags of `train`.
@@ -35,6 +36,11 @@ private func singleSpaced(_ list: String) -> String {
   }.joined(separator: ", ")
 }
 
+/// Names between commas; they may hold spaces, but do not begin or end with one.
+func nameList(_ list: String?) -> [String] {
+  (list ?? "").split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+}
+
 /// The settings of these groups, with defaults for what is not given.
 func configure(
   _ data: DataOptions, _ model: ModelOptions, _ objective: ObjectiveOptions,
@@ -47,6 +53,7 @@ func configure(
   set(\.data, data.data)
   settings.testData = data.testData
   set(\.testFraction, data.testFraction)
+  settings.skipColumns = data.skipColumns.map { nameList($0).joined(separator: ",") }
   settings.scale = data.scale
   set(\.binarize, data.binarize)
   set(\.condition, data.condition)

@@ -6,9 +6,12 @@ import Testing
 
 /// CSV and TSV: what people and programs write, and what is no table of numbers.
 @Suite struct DelimitedTextTests {
-  private static func rows(_ text: String, name: String = "x.csv") throws -> [[Float]] {
+  static func rows(_ text: String, name: String = "x.csv") throws -> [[Float]] {
     let folder = try TemporaryFolder()
-    let array = try NumericArray(path: folder.write(Array(text.utf8), to: name))
+    return try rows(NumericArray(path: folder.write(Array(text.utf8), to: name)))
+  }
+
+  static func rows(_ array: NumericArray) throws -> [[Float]] {
     let row = FloatBuffer(count: array.width)
     return try (0..<array.exampleCount).map {
       try array.read(example: $0, scale: 1, into: row.mutableElements)
@@ -22,6 +25,9 @@ import Testing
     ("header", "a,b\n1,2\n", [[1, 2]]),
     ("Windows, with a byte order mark", "\u{feff}a,b\r\n1,2\r\n\r\n3,4\r\n", [[1, 2], [3, 4]]),
     ("row numbers of pandas", ",a,b\n0,1,2\n1,3,4\n", [[1, 2], [3, 4]]),
+    ("columns that nobody named in pandas", "0,1,2,3\n5,6,7,8\n", [[5, 6, 7, 8]]),
+    ("and row numbers", ",0,1\n0,6,7\n", [[6, 7]]),
+    ("three numbers are an example", "0,1,2\n5,6,7\n", [[0, 1, 2], [5, 6, 7]]),
     ("quotes", "\"a, b\",\"c\"\"d\"\n\"1\",\" 2 \"\n3,\"4\"\n", [[1, 2], [3, 4]]),
     ("a line feed in quotes", "\"a\nb\",c\n1,2\n", [[1, 2]]),
     ("comments", "# one\n1,2\n# two\n3,4\n", [[1, 2], [3, 4]]),
@@ -81,7 +87,10 @@ import Testing
   static let wrong: [(String, String)] = [
     ("a,b\n1,2\n3\n", "has 1 fields in line 3, and 2 in the first"),
     ("a,b\n1,2\n3,4,5\n", "has 3 fields in line 3, and 2 in the first"),
-    ("a,city\n1,Paris\n", "has 'Paris' in column 'city' of line 2; columns must be numbers"),
+    (
+      "a,city\n1,7\n2,Paris\n",
+      "has 'Paris' in column 'city' of line 3, and numbers before it; a column is of numbers or of texts"
+    ),
     ("1,2\n3,0x10\n", "has '0x10' in column 2 of line 2"),
     ("1,2\n3,1 2\n", "has '1 2' in column 2 of line 2"),
     ("1,2\n3,--1\n", "has '--1' in column 2"),

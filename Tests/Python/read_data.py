@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 
@@ -47,6 +48,24 @@ def main(program: str) -> None:
             writer.writerow(["name, unit", 'say "a"', *"cdefg"])
             writer.writerows([["" if np.isnan(v) else repr(float(v)) for v in row] for row in with_gaps])
         same("c.csv", with_gaps)
+
+        # Texts are the codes of pandas' categories, missing values the same; columns keep their names as text.
+        mixed = pd.DataFrame(with_gaps[:, :3], columns=["a", 'b, "c"', "d"])
+        mixed["kind"] = rng.choice(["tall", "small, thin", 'wide "x"', "none", None], 300)
+        mixed["flag"] = rng.choice([True, False], 300)
+        codes = pd.Categorical(mixed["kind"]).codes
+        wanted = np.column_stack([with_gaps[:, :3], np.where(codes < 0, np.nan, codes), mixed["flag"]])
+        for index in (True, False):
+            mixed.to_csv(folder / "e.csv", index=index)
+            same("e.csv", wanted)
+            mixed.to_csv(folder / "e.tsv", index=index, sep="\t")
+            same("e.tsv", wanted)
+        same("e.csv", wanted[:, [0, 2, 3]], "--skip-columns", "flag,2")
+        assert call("convert", "e.csv", "f.csv").returncode == 0
+        assert list(pd.read_csv(folder / "f.csv")) == list(mixed)
+        assert pd.read_csv(folder / "f.csv")["kind"].equals(mixed["kind"])
+        pd.DataFrame(x).to_csv(folder / "g.csv", index=False)
+        same("g.csv", x)
 
         np.savez(folder / "one.npz", x=x, y=labels)
         same("one.npz", x)
@@ -90,6 +109,7 @@ def main(program: str) -> None:
         records[:20].tofile(folder / "cifar/data_batch_1.bin")
         records[20:40].tofile(folder / "cifar/data_batch_2.bin")
         records[40:].tofile(folder / "cifar/test_batch.bin")
+        (folder / "cifar/batches.meta.txt").write_text("".join(f"thing {i}\n" for i in range(10)) + "\n")
         planes = records[:, 1:].reshape(50, 3, 32, 32).transpose(0, 2, 3, 1)
         same("cifar", planes[:40])
         same("cifar", planes[40:], "--split", "test")
@@ -99,6 +119,8 @@ def main(program: str) -> None:
             assert done.returncode == 0, done.stderr
             assert call("encode", f"of-{data}", "--data", data, "--split", "train").returncode == 0
             encoded = np.load(folder / f"of-{data}/encode.npz")
+            names = {"classes": ["cat", "dog"], "cifar": [f"thing {i}" for i in range(10)]}[data]
+            assert [names[label] for label in encoded["label"]] == list(encoded["label_name"]), data
             assert [wanted[row] for row in encoded["row"]] == list(encoded["label"]), data
         png("grey/zz.png", images[0][:, :5])
         assert "has 8x5 pixels, and the images before it 8x9" in call("convert", "grey", "out.npy").stderr

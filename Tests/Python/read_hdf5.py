@@ -131,7 +131,26 @@ def main(program: str) -> None:
         assert len(runs[0]) >= 6 and all(run == runs[0] for run in runs), runs
         done = call("encode", "run1", "--data", "csr.h5ad", "--labels", "csr.h5ad:obs/kind")
         assert done.returncode == 0, done.stderr
-        assert np.array_equal(np.load(folder / "run1/encode.npz")["label"], kinds.codes)
+        encoded = np.load(folder / "run1/encode.npz")
+        assert np.array_equal(encoded["label"], kinds.codes)
+        assert np.array_equal(encoded["label_name"], kinds.astype(str)) and encoded["label_name"].dtype.kind == "U"
+        # The same from arrays of texts, of fixed and of free length.
+        with h5py.File(folder / "csr.h5ad", "r+") as file:
+            file["obs/fixed"] = np.array(kinds.astype(str)).astype("S")
+            file["obs/free"] = np.array(kinds.astype(str), dtype=object)
+        for name in ("fixed", "free"):
+            done = call("encode", "run1", "--data", "csr.h5ad", "--labels", f"csr.h5ad:obs/{name}", "--output", "e.npz")
+            assert done.returncode == 0, done.stderr
+            again = np.load(folder / "e.npz")
+            assert all(np.array_equal(again[key], encoded[key]) for key in encoded), name
+        # Genes keep their names, and in another order they are others.
+        done = call("sample", "run1", "--output", "s.csv")
+        assert list(pd.read_csv(folder / "s.csv"))[:60] == [f"x_{i}" for i in range(60)], done.stderr
+        turned = anndata.AnnData(counts[:, ::-1])
+        turned.var_names = [str(59 - i) for i in range(60)]
+        turned.write_h5ad(folder / "turned.h5ad")
+        done = call("score", "run1", "--data", "turned.h5ad")
+        assert done.returncode == 65 and "has '59' as column 1, where the training data have '0'" in done.stderr, done
 
         # More than half of the memory there may be is read row by row; the chunks that were never written are zero.
         with h5py.File(folder / "large.h5", "w") as file:

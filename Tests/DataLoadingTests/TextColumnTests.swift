@@ -1,0 +1,166 @@
+import DataLoading
+import Foundation
+import TestSupport
+import Testing
+
+/// Columns of texts, what they are called, and which columns are read.
+@Suite struct TextColumnTests {
+  // Two texts with commas and quotes, a number among texts, and missing values as pandas has them.
+  static let table = #"""
+    name,size,"kind, of it",grade
+    p1,1.5,"b ""x""",3
+    p2,2,a,
+    p3,NA,none,A
+    p4,4,NA,3
+
+    """#
+
+  private static func open(
+    _ text: String, _ choice: ColumnChoice = ColumnChoice()
+  ) throws -> NumericArray {
+    let folder = try TemporaryFolder()
+    let array = try DataSource(
+      name: folder.write(Array(text.utf8), to: "x.csv"), choice: choice
+    ).train
+    try array.load()
+    return array
+  }
+
+  private static func same(_ found: [[Float]], _ wanted: [[Float]]) -> Bool {
+    found.count == wanted.count
+      && zip(found, wanted).allSatisfy {
+        zip($0, $1).allSatisfy { $0 == $1 || $0.isNaN && $1.isNaN }
+      }
+  }
+
+  @Test func textsAreTheNumbersOfTheirOrder() throws {
+    // The grades begin with a number, and so are numbers: their first text is an error.
+    let error = #expect(throws: DataError.self) { try Self.open(Self.table) }
+    #expect(error?.description.contains("has 'A' in column 'grade' of line 4") == true)
+    let array = try Self.open(Self.table, ColumnChoice(skipping: ["grade"]))
+    #expect(array.names.columns == ["name", "size", "kind, of it"])
+    #expect(array.names.classes == [0: ["p1", "p2", "p3", "p4"], 2: ["a", "b \"x\"", "none"]])
+    #expect(
+      Self.same(
+        try DelimitedTextTests.rows(array),
+        [[0, 1.5, 1], [1, 2, 0], [2, .nan, 2], [3, 4, .nan]]))
+  }
+
+  @Test func columnsAreLeftOutByNameOrNumber() throws {
+    let array = try Self.open(Self.table, ColumnChoice(skipping: ["name", "3", "grade"]))
+    #expect(array.names.columns == ["size"] && array.names.classes.isEmpty)
+    #expect(Self.same(try DelimitedTextTests.rows(array), [[1.5], [2], [.nan], [4]]))
+    let plain = try Self.open("1,2,3\n4,5,6\n", ColumnChoice(skipping: ["2"]))
+    #expect(plain.names.columns.isEmpty)
+    #expect(try DelimitedTextTests.rows(plain) == [[1, 3], [4, 6]])
+    let missing = #expect(throws: DataError.self) {
+      try Self.open(Self.table, ColumnChoice(skipping: ["nam"]))
+    }
+    #expect(
+      missing?.description.hasSuffix(
+        "has no column 'nam'; its columns are name, size, kind, of it, grade") == true)
+    #expect(throws: DataError.noColumnsToSkip(path: "digits")) {
+      _ = try DataSource(name: "digits", choice: ColumnChoice(skipping: ["1"]))
+    }
+  }
+
+  // A number that is quoted, or among texts, is the text that it is.
+  @Test func aColumnIsOfTextsByItsFirstValue() throws {
+    let array = try Self.open("a,b\n,\nx,1\n10,2\n9,3\n")
+    #expect(array.names.classes == [0: ["10", "9", "x"]])
+    #expect(
+      Self.same(try DelimitedTextTests.rows(array), [[.nan, .nan], [2, 1], [0, 2], [1, 3]]))
+  }
+
+  @Test func otherFilesAreReadAsTheModelKnowsColumns() throws {
+    let known = try Self.open("a,b,c\n1,x,5\n2,z,6\n").names
+    let array = try Self.open(
+      "c,more,b,a\n7,p,z,8\n9,q,NA,10\n", ColumnChoice(skipping: ["gone"], known: known))
+    #expect(array.names.columns == ["a", "b", "c"])
+    #expect(Self.same(try DelimitedTextTests.rows(array), [[8, 1, 7], [10, .nan, 9]]))
+    for (text, sentence) in [
+      (
+        "a,b,c\n1,y,5\n",
+        "has 'y' in column 'b' of line 2, which is none of the classes that there are: x, z"
+      ),
+      ("a,c\n1,5\n", "has no column 'b'; its columns are a, c"),
+      ("a,b,c\nw,x,5\n", "has 'w' in column 'a' of line 2, and numbers before it"),
+    ] {
+      let error = #expect(throws: DataError.self) {
+        try Self.open(text, ColumnChoice(known: known))
+      }
+      #expect(error?.description.contains(sentence) == true, "\(String(describing: error))")
+    }
+  }
+
+  // Test examples have the training examples' classes, also where they lack some.
+  @Test func testFilesHaveTheClassesOfTraining() throws {
+    let folder = try TemporaryFolder()
+    let train = try folder.write(Array("k,v\nr,1\ng,2\nb,3\n".utf8), to: "a.csv")
+    let test = try folder.write(Array("v,k\n4,r\n".utf8), to: "b.csv")
+    let source = try DataSource(name: train, testPath: test)
+    try source.test?.load()
+    #expect(try source.test.map { try DelimitedTextTests.rows($0) } == [[2, 4]])
+  }
+
+  @Test func columnsOfOtherNamesAreRefused() throws {
+    var known = DataNames()
+    // Names that are there twice say nothing; then columns count.
+    known.columns = ["a", "a"]
+    let error = #expect(throws: DataError.self) {
+      try Self.open("a,b\n1,2\n", ColumnChoice(known: known))
+    }
+    #expect(
+      error?.description.hasSuffix(
+        "has 'b' as column 2, where the training data have 'a'") == true)
+  }
+
+  @Test func tooManyTextsAreNoClasses() throws {
+    let text = "id,v\n" + (0...65_536).map { "p\($0),1\n" }.joined()
+    let error = #expect(throws: DataError.self) { try Self.open(text) }
+    #expect(error?.description.contains("more than 65,536 different texts in column 'id'") == true)
+    #expect(try Self.open(text, ColumnChoice(skipping: ["id"])).shape == [65_537, 1])
+  }
+
+  // MARK: Labels
+
+  @Test func aColumnOfTextsIsLabels() throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write(Array("v,kind\n1,nk\n2,b\n3,nk\n".utf8), to: "x.csv")
+    let source = try DataSource(
+      name: path, labels: LabelRequest(train: "\(path):kind", test: nil))
+    let labels = try #require(source.trainLabels)
+    #expect(labels.values == [1, 0, 1] && labels.names == ["b", "nk"] && labels.classCount == 2)
+    #expect(labels.name(1) == "nk" && labels.name(7) == "7")
+    #expect(source.names.labels == ["b", "nk"])
+    let known = try labels.numbered(as: ["a", "nk", "b"])
+    #expect(known.values == [1, 2, 1] && known.names == ["a", "nk", "b"])
+    #expect(throws: DataError.unknownClass(path: "\(path):kind", name: "nk", known: ["b"])) {
+      _ = try labels.numbered(as: ["b"])
+    }
+    let other = try folder.write(Array("kind\nb\nb\n".utf8), to: "t.csv")
+    let test = try folder.write(Array("v\n1\n2\n".utf8), to: "tv.csv")
+    #expect(throws: DataError.noSuchColumn(path: test, name: "kind", columns: ["v"], count: 1)) {
+      _ = try DataSource(
+        name: path, testPath: test, labels: LabelRequest(train: "\(path):kind", test: other))
+    }
+    let both = try DataSource(
+      name: path, testPath: test, labels: LabelRequest(train: "\(path):kind", test: other),
+      choice: ColumnChoice(skipping: ["kind"]))
+    #expect(both.testLabels?.values == [0, 0] && both.testLabels?.names == ["b", "nk"])
+  }
+
+  // A class of which the test folder has no image must not shift the numbers of the others.
+  @Test func foldersOfTestImagesHaveTheClassesOfTraining() throws {
+    let folder = try TemporaryFolder()
+    let image = try contents(golden("jpeg/grey.jpg"))
+    for path in ["train/cat", "train/dog", "train/owl", "test/dog", "test/owl"] {
+      try FileManager.default.createDirectory(
+        atPath: folder.path(path), withIntermediateDirectories: true)
+      _ = try folder.write(image, to: "\(path)/a.jpg")
+    }
+    let source = try DataSource(name: folder.path, labels: LabelTests.wanted)
+    #expect(source.trainLabels?.values == [0, 1, 2] && source.testLabels?.values == [1, 2])
+    #expect(source.testLabels?.names == ["cat", "dog", "owl"])
+  }
+}
