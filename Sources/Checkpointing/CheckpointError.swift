@@ -14,6 +14,8 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
   case digestMismatch(path: String)
   /// A tensor that the reader needs is not there.
   case missingTensor(path: String, name: String)
+  /// A tensor that the model does not have.
+  case otherTensor(path: String, name: String)
   /// A tensor of another shape than the model's.
   case wrongShape(path: String, name: String, actual: [Int], expected: [Int])
   /// A tensor of another number format.
@@ -48,6 +50,8 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
       "'\(path)' is of step \(step), which is not what its name says"
     case .missingTensor(let path, let name):
       "'\(path)' has no tensor '\(name)', which the model needs"
+    case .otherTensor(let path, let name):
+      "'\(path)' has a tensor '\(name)', which the model does not have"
     case .wrongShape(let path, let name, let actual, let expected):
       "Tensor '\(name)' is \(actual) in '\(path)' and \(expected) in the model"
     case .wrongType(let path, let name, let type):

@@ -14,6 +14,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case notInstalled(name: String, package: String, folder: String)
   /// A folder without any of the file names that are looked for.
   case folderWithoutData(path: String, expected: [String])
+  /// Images in a folder, and in folders of it.
+  case mixedFolder(path: String, folder: String)
   /// A file of no known format.
   case unknownFormat(path: String, firstBytes: [UInt8])
   /// A header that does not follow its format.
@@ -88,6 +90,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   /// A held-out fraction that leaves one side empty.
   case emptySplit(fraction: Double, count: Int)
 
+  private static let inspection = "; vae-dist inspect says what fits such data"
   private static let formats =
     "NPY or IDX, gzipped or not, NPZ (.npz), HDF5, CSV (.csv) or TSV (.tsv)"
 
@@ -108,6 +111,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
       "Data set '\(name)' is not in '\(folder)'; install it with: apt-get install \(package)"
     case .folderWithoutData(let path, let expected):
       "Folder '\(path)' holds no PNG or JPEG images, and none of \(expected.joined(separator: ", ")), gzipped or not"
+    case .mixedFolder(let path, let folder):
+      "Folder '\(path)' holds images, and so does '\(folder)' in it; put all into folders of their classes, or none"
     case .unknownFormat(let path, []):
       "'\(path)' is an empty file; data are \(Self.formats)"
     case .unknownFormat(let path, let bytes):
@@ -154,7 +159,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
         + " \(Self.some(known, of: 10))"
     case .textColumn(let path, let column, let texts):
       "'\(path)' has texts (\(Self.some(texts, of: 3))) in column \(column); --skip-columns leaves it out, and"
-        + " --likelihood table takes it as categorical \(max(texts.count, 2))"
+        + " --likelihood table takes it as categorical \(max(texts.count, 2))" + Self.inspection
     case .otherColumns(let path, let place, let found, let expected):
       "'\(path)' has '\(found)' as column \(place + 1), where the training data have '\(expected)'"
     case .notANumber(let path, let line, let column, let text):
@@ -181,7 +186,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
         + (isScored ? "the model was trained with \(reason), which" : reason) + " needs \(needs); "
         + (isScored
           ? "give data like those that it was trained on, or their --scale"
-          : needs.advice(for: values, flag: reason))
+          : needs.advice(for: values, flag: reason) + Self.inspection)
     case .unsuitableColumn(let path, let column, let found, let needs):
       "'\(path)' has \(found) in column \(column), which needs \(needs); --columns says what each"
         + " column is"

@@ -91,6 +91,9 @@ public struct DataSource: Sendable {
     return names
   }
 
+  /// Whether a file is a table of text, by its name.
+  public static func isTable(_ path: String) -> Bool { DelimitedText.separator(of: path) != nil }
+
   /// `x.npz:name`, `x.h5:name` and `x.csv:column` as the file and the array of it; the array is nil for the file alone,
   /// all is nil for files of one array.
   public static func split(_ name: String) -> (path: String, member: String?)? {

@@ -206,7 +206,7 @@ struct DelimitedText {
     var text = text
     return text.withUTF8 { bytes in
       guard let start = bytes.baseAddress else { return .nan }
-      return NumberParser.field(start, start + bytes.count)
+      return NumberParser.shared.field(start, start + bytes.count)
     }
   }
 
@@ -224,46 +224,62 @@ struct DelimitedText {
     guard let base = lines.bytes.baseAddress?.assumingMemoryBound(to: UInt8.self),
       var target = values.baseAddress
     else { return }
-    let width = width
+    let (width, separator, parser) = (width, separator, NumberParser.shared)
+    let isOfNumbers = places.indices.map { places[$0] >= 0 && numbers[$0] == nil }
     while row < rowCount, let line = lines.next(&position) {
       var field = base + line.lowerBound
       let end = base + line.upperBound
       var isRead = true
       for column in 0..<columnCount {
-        var stop = field
-        while stop < end && stop.pointee != separator && stop.pointee != TextLines.quote {
-          stop += 1
+        let quotes = field < end && field.pointee == TextLines.quote ? 1 : 0
+        let first = field + quotes
+        var stop = first
+        // Most fields are numbers and nothing else, in quotes or not.
+        if isOfNumbers[column], let value = parser.number(&stop, end),
+          Self.ends(&stop, end, separator, quotes: quotes)
+        {
+          target[places[column]] = value
+        } else {
+          stop = first
+          let mark = quotes > 0 ? TextLines.quote : separator
+          while stop < end && stop.pointee != mark && stop.pointee != TextLines.quote { stop += 1 }
+          let last = stop
+          isRead = Self.ends(&stop, end, separator, quotes: quotes)
+          if isRead, case let place = places[column], place >= 0 {
+            let value =
+              if let own = numbers[column] {
+                Self.number(first, last, own)
+              } else {
+                parser.field(first, last)
+              }
+            target[place] = value ?? .nan
+            isRead = value != nil
+          }
         }
         // A row too short or too long ends elsewhere than its line.
-        guard (stop == end) == (column == columnCount - 1),
-          stop == end || stop.pointee == separator
-        else {
-          isRead = false
-          break
-        }
-        let place = places[column]
-        if place >= 0 {
-          let value =
-            if let own = numbers[column] {
-              Self.number(field, stop, own)
-            } else {
-              NumberParser.field(field, stop)
-            }
-          guard let value else {
-            isRead = false
-            break
-          }
-          target[place] = value
-        }
+        isRead = isRead && (stop == end) == (column == columnCount - 1)
+        if !isRead { break }
         field = stop + 1
       }
-      // Quotes, or something that is wrong: slowly.
+      // Quotes in quotes, or something that is wrong: slowly.
       if !isRead { try fillSlowly(line, UnsafeMutableBufferPointer(start: target, count: width)) }
       target += width
       row += 1
     }
     // The file has been cut short meanwhile.
     if row < rowCount { throw .wrongSize(path: path, actual: row, promised: rowCount) }
+  }
+
+  // Whether a field ends here, behind its closing quote if it has one.
+  @inline(__always)
+  private static func ends(
+    _ stop: inout UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ separator: UInt8, quotes: Int
+  ) -> Bool {
+    if quotes > 0 {
+      if stop == end || stop.pointee != TextLines.quote { return false }
+      stop += 1
+    }
+    return stop == end || stop.pointee == separator
   }
 
   private func fillSlowly(

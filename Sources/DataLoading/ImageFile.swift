@@ -33,14 +33,12 @@ struct ImageFile: Sendable {
       hasColor = facts.space != Int32(TJCS_GRAY.rawValue)
       byteCount = file.bytes.count
     } else {
-      var image = png_image()
-      image.version = vd_png_version
-      if png_image_begin_read_from_file(&image, path) == 0 { throw Self.damaged(path, &image) }
-      defer { png_image_free(&image) }
+      var facts = vd_png_facts()
+      if vd_png_read(path, &facts, nil, 0, 0, 0) != 0 { throw Self.damaged(path, &facts) }
       var status = stat()
       stat(path, &status)
-      (height, width) = (Int(image.height), Int(image.width))
-      hasColor = image.format & vd_png_rgb != 0
+      (height, width) = (Int(facts.height), Int(facts.width))
+      hasColor = facts.has_color != 0
       byteCount = Int(status.st_size)
     }
   }
@@ -55,7 +53,7 @@ struct ImageFile: Sendable {
     }
   }
 
-  /// Decodes the pixels, 8 bits each; what is transparent lies on black.
+  /// Decodes the pixels as they are stored, 8 bits each; transparency is passed over.
   ///
   /// - Shape: `[height, width, 3]` in colour, else `[height, width]`.
   /// - Throws: ``DataError/damagedImage(path:reason:)``.
@@ -64,19 +62,11 @@ struct ImageFile: Sendable {
       memory.count == height * width * (inColor ? 3 : 1),
       "\(memory.count) bytes do not fit \(height)x\(width) pixels")
     if isJPEG { return try decodeJPEG(inColor, into: memory) }
-    var image = png_image()
-    image.version = vd_png_version
-    if png_image_begin_read_from_file(&image, path) == 0 { throw Self.damaged(path, &image) }
-    defer { png_image_free(&image) }
-    // It may be another file by now.
-    if Int(image.height) != height || Int(image.width) != width {
-      throw .damagedImage(path: path, reason: "its size changed while it was read")
-    }
-    image.format = inColor ? vd_png_rgb : vd_png_gray
-    var black = png_color()
-    if png_image_finish_read(&image, &black, memory.baseAddress, 0, nil) == 0 {
-      throw Self.damaged(path, &image)
-    }
+    var facts = vd_png_facts()
+    let failed = vd_png_read(
+      path, &facts, memory.baseAddress?.assumingMemoryBound(to: UInt8.self), inColor ? 3 : 1,
+      UInt32(width), UInt32(height))
+    if failed != 0 { throw Self.damaged(path, &facts) }
   }
 
   private func decodeJPEG(
@@ -104,8 +94,8 @@ struct ImageFile: Sendable {
     var complaint: String { tjGetErrorStr2(handle).map { String(cString: $0) } ?? "no memory" }
   }
 
-  private static func damaged(_ path: String, _ image: inout png_image) -> DataError {
-    let words = withUnsafeBytes(of: image.message) { raw in
+  private static func damaged(_ path: String, _ facts: inout vd_png_facts) -> DataError {
+    let words = withUnsafeBytes(of: facts.message) { raw in
       String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
     }
     return .damagedImage(path: path, reason: words)

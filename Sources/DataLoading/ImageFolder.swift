@@ -14,15 +14,17 @@ struct ImageFolder {
   private let path: String
   private let files: [File]
   private let classes: [String]
+  // A folder of images beside images.
+  private let stray: String?
 
   /// Lists the images; nil where there are none.
   init?(_ path: String) {
     self.path = path
     let own = Self.images(in: path)
-    let classes =
-      own.isEmpty
-      ? Self.names(in: path).filter { !Self.images(in: "\(path)/\($0)").isEmpty } : []
+    let folders = Self.names(in: path).filter { !Self.images(in: "\(path)/\($0)").isEmpty }
+    let classes = own.isEmpty ? folders : []
     self.classes = classes
+    stray = own.isEmpty ? nil : folders.first
     files =
       own.isEmpty
       ? classes.enumerated().flatMap { number, name in
@@ -35,6 +37,7 @@ struct ImageFolder {
   ///
   /// - Throws: ``DataError`` if one is damaged, or of another size than the first.
   func array() throws(DataError) -> NumericArray {
+    if let stray { throw .mixedFolder(path: path, folder: stray) }
     var first: ImageFile?
     var hasColor = false
     let hash = SHA256()

@@ -16,6 +16,7 @@ struct TextLines {
 
   /// The next line that counts, without its end; nil at the end of the file.
   func next(_ position: inout Int) -> Range<Int>? {
+    let bytes = bytes
     guard let base = bytes.baseAddress else { return nil }
     let count = bytes.count
     while position < count {
@@ -72,6 +73,7 @@ struct TextLines {
   ) {
     var (column, start, position) = (0, line.lowerBound, line.lowerBound)
     var (isQuoted, hasQuotes) = (false, false)
+    let bytes = bytes
     while position <= line.upperBound {
       let isEnd = position == line.upperBound
       if isEnd || bytes[position] == separator && !isQuoted {

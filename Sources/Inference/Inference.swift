@@ -191,14 +191,24 @@ public struct Inference {
     case given([Float])
   }
 
+  /// Which classes a conditional model is told.
+  public enum RowLabels: Sendable, Equatable {
+    /// One after the other.
+    case inTurn
+    /// The same for every row.
+    case all(UInt32)
+    /// One for each row.
+    case rows([UInt32])
+  }
+
   /// What is asked of latents besides.
   public struct Options: Sendable {
     /// Mean or draw.
     public var observation = Observation.mean
     /// What keys the noise of draws.
     public var seed: UInt64 = 0
-    /// The class of every row of a conditional model; nil for one after the other.
-    public var label: UInt32?
+    /// The classes of rows, of a conditional model.
+    public var labels = RowLabels.inTurn
     /// What means of counts add up to, where they are shares of a total.
     public var total: Float = 10_000
 
@@ -208,7 +218,12 @@ public struct Inference {
 
   /// The class of a row; nil where the model knows none.
   public func label(ofRow row: Int, _ options: Options) -> UInt32? {
-    classes == 0 ? nil : options.label ?? UInt32(row % classes)
+    if classes == 0 { return nil }
+    return switch options.labels {
+    case .inTurn: UInt32(row % classes)
+    case .all(let label): label
+    case .rows(let labels): labels[row]
+    }
   }
 
   /// What p(x|z) says of latents.

@@ -11,7 +11,7 @@ internal import Glibc
 ///
 /// The root's says it; on other ranks the figures are empty.
 public struct RunPortrait: Sendable {
-  /// How many examples were asked about, evenly spread over the set.
+  /// How many examples were asked about, evenly spread over the set; 0 where they cannot be read.
   public let exampleCount: Int
   /// Mean KL divergence of each latent, nats; nil where a learned prior ties them together.
   public let divergences: [Double]?
@@ -34,6 +34,18 @@ public struct RunPortrait: Sendable {
   /// The latent of each row of the paths; empty for the manifold.
   public let pathLatents: [Int]
 
+  /// What examples are.
+  public enum Kind: Sendable, Equatable {
+    /// Images.
+    case image
+    /// Values in a row that have neighbours.
+    case series
+    /// Columns that are different things.
+    case table
+    /// Nothing that a page could show.
+    case other
+  }
+
   private static let mostExamples = 10_000
   private static let mostPoints = 2_000
 
@@ -43,21 +55,22 @@ public struct RunPortrait: Sendable {
   ///
   /// - Parameters:
   ///   - inference: The model.
-  ///   - requested: Examples of it.
-  ///   - isShown: Whether examples are images that can be shown.
+  ///   - requested: Examples of it; nil where they cannot be read.
+  ///   - kind: What examples are, and so what is shown of them.
   /// - Throws: `SharedFailure` for what all ranks know of, `CollectiveError` for what one met.
   public init(
-    _ inference: Inference, _ requested: RequestedExamples, isShown: Bool
+    _ inference: Inference, _ requested: RequestedExamples?, _ kind: Kind
   ) throws {
     let latent = inference.model.saved.configuration.latent
-    let chosen = Self.spread(requested.examples.count, Self.mostExamples)
+    let count = requested?.examples.count ?? 0
+    let chosen = Self.spread(count, Self.mostExamples)
     exampleCount = chosen.count
     let shown = Self.spread(chosen.count, Self.mostPoints).map { Int($0) }
     points = shown.map { Int(chosen[$0]) }
     let isPoint = Set(shown)
     var pointMeans: [Float] = []
     var sums = [Double](repeating: 0, count: 3 * latent)  // of KL, μ and μ²
-    try inference.encode(requested, chosen) { encoding in
+    func add(_ encoding: Inference.Encoding) {
       for row in encoding.rows {
         let own =
           (row - encoding.rows.lowerBound) * latent..<(row - encoding.rows.lowerBound + 1)
@@ -74,35 +87,41 @@ public struct RunPortrait: Sendable {
         if isPoint.contains(row) { pointMeans += encoding.means[own] }
       }
     }
+    if let requested { try inference.encode(requested, chosen, receive: add) }
     means = pointMeans
-    let count = Double(max(chosen.count, 1))
+    let total = Double(max(chosen.count, 1))
     let hasStandardPrior = inference.model.saved.configuration.prior == .standard
-    let divergence = sums.prefix(latent).map { $0 / count }
-    divergences = hasStandardPrior ? divergence : nil
+    let divergence = sums.prefix(latent).map { $0 / total }
+    divergences = hasStandardPrior && !chosen.isEmpty ? divergence : nil
     activeUnits = (0..<latent).count {
-      let mean = sums[latent + $0] / count
-      return sums[2 * latent + $0] / count - mean * mean > 0.01
+      let mean = sums[latent + $0] / total
+      return sums[2 * latent + $0] / total - mean * mean > 0.01
     }
-    guard isShown else {
-      (samples, originals, reconstructions, paths) = ([], [], [], [])
-      (pathColumns, pathLatents) = (1, [])
-      return
-    }
-    let options = Inference.Options()
+    var options = Inference.Options()
+    options.observation = kind == .table ? .draw : .mean
     func observed(_ source: Inference.LatentSource) throws -> [Float] {
       var all: [Float] = []
       try inference.observe(source, options) { all += $2 }
       return all
     }
-    samples = try observed(.prior(count: 100, temperature: 1))
+    samples =
+      kind == .other
+      ? [] : try observed(.prior(count: kind == .table ? Self.mostPoints : 100, temperature: 1))
     var (values, rebuilt): ([Float], [Float]) = ([], [])
-    try inference.reconstruct(
-      requested, Self.spread(requested.examples.count, 50), .mean, seed: 0
-    ) {
-      values += $1
-      rebuilt += $2
+    if let requested, kind != .other {
+      let pairs = Self.spread(count, kind == .table ? Self.mostPoints : 50)
+      try inference.reconstruct(requested, pairs, .mean, seed: 0) {
+        values += $1
+        rebuilt += $2
+      }
     }
     (originals, reconstructions) = (values, rebuilt)
+    if kind != .image {
+      (paths, pathColumns, pathLatents) = ([], 1, [])
+      return
+    }
+    // Of a conditional model, its first class.
+    options.labels = .all(0)
     if latent == 2 {
       pathColumns = 20
       pathLatents = []

@@ -65,7 +65,7 @@ public struct Chart: Sendable {
   public static let colorCount = 10
   // Units of the drawing; letters are 12 high.
   private static let (width, height) = (420.0, 280.0)
-  private static let (left, right, top, bottom) = (58.0, 12.0, 10.0, 44.0)
+  private static let (left, right, top, bottom) = (68.0, 12.0, 10.0, 44.0)
 
   private func x(_ value: Double) -> Double {
     Self.left + horizontal.place(value) * (Self.width - Self.left - Self.right)
@@ -126,7 +126,7 @@ public struct Chart: Sendable {
       // Dots tell figures when pointed at; a single point would be no line.
       return line
         + thinned.map {
-          "<circle class=\"\(points.count == 1 ? "dot" : "hit")\" cx=\"\(text(x($0.x)))\""
+          "<circle class=\"\(points.count > 1 ? "hit" : one.isDashed ? "ring" : "dot")\" cx=\"\(text(x($0.x)))\""
             + " cy=\"\(text(y($0.y)))\" r=\"4\"><title>\(told(one, $0))</title></circle>"
         }.joined()
     case .dots:

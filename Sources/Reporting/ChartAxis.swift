@@ -10,6 +10,7 @@ public struct ChartAxis: Sendable {
   public let ticks: [Double]
 
   private let step: Double
+  private let names: [String]
 
   /// An axis for some numbers, with about as many ticks as asked for.
   ///
@@ -18,12 +19,15 @@ public struct ChartAxis: Sendable {
   ///   - values: All that is to be shown.
   ///   - includesZero: Whether 0 is shown in any case.
   ///   - isWhole: Whether only whole numbers are written.
+  ///   - names: What stands at 1, 2 … instead of numbers, where there is room for it.
   ///   - tickCount: How many ticks there should be room for.
   public init(
     _ title: String, _ values: some Sequence<Double>, includesZero: Bool = false,
-    isWhole: Bool = false, tickCount: Int = 5
+    isWhole: Bool = false, names: [String] = [], tickCount: Int = 5
   ) {
     self.title = title
+    // Of many, those that the ticks happen to hit.
+    self.names = names
     var (low, high) = (Double.infinity, -Double.infinity)
     for value in values where value.isFinite { (low, high) = (min(low, value), max(high, value)) }
     if includesZero { (low, high) = (min(low, 0), max(high, 0)) }
@@ -35,13 +39,15 @@ public struct ChartAxis: Sendable {
     let rough = (high - low) / Double(max(tickCount, 1))
     let power = pow(10, floor(log10(rough)))
     let round = (([1, 2, 5].first { $0 * power >= rough }) ?? 10) * power
-    step = isWhole ? max(round, 1) : round
+    let hasRoom = !names.isEmpty && names.count <= 16
+    step = hasRoom ? 1 : isWhole || !names.isEmpty ? max(round, 1) : round
     let step = step
     let margin = includesZero && low == 0 ? 0 : 0.03 * (high - low)
     range = low - margin...high + 0.03 * (high - low)
     let first = (range.lowerBound / step).rounded(.up)
     let last = (range.upperBound / step).rounded(.down)
-    ticks = first <= last ? (0...Int(last - first)).map { (first + Double($0)) * step } : []
+    let all = first <= last ? (0...Int(last - first)).map { (first + Double($0)) * step } : []
+    ticks = names.isEmpty ? all : all.filter { $0 >= 1 && Int($0) <= names.count }
   }
 
   /// Where a number lies, from 0 at the lower end to 1 at the upper.
@@ -51,6 +57,7 @@ public struct ChartAxis: Sendable {
 
   /// A tick as text, with the decimals that tell it from its neighbours.
   func text(_ tick: Double) -> String {
+    if !names.isEmpty { return names[Int(tick) - 1] }
     let tick = tick == 0 ? 0 : tick  // no minus zero
     if tick == 0 && step >= 1 { return "0" }
     if step >= 1_000_000 { return Self.short(tick / 1_000_000) + "M" }

@@ -36,6 +36,7 @@ extension HTMLPage {
     .line { fill: none; stroke: var(--c); stroke-width: 2; stroke-linejoin: round; }
     .dashed { stroke-dasharray: 5 3; }
     .dot { fill: var(--c); fill-opacity: 0.75; }
+    .ring { fill: none; stroke: var(--c); stroke-width: 2; }
     .bar { fill: var(--c); }
     .hit { fill: transparent; }
     .hit:hover { fill: var(--c); }
@@ -45,7 +46,11 @@ extension HTMLPage {
     .c0 { --c: #3f6fd1; } .c1 { --c: #e8590c; } .c2 { --c: #2f9e44; } .c3 { --c: #c2255c; }
     .c4 { --c: #9c7a00; } .c5 { --c: #8250df; } .c6 { --c: #0c8599; } .c7 { --c: #a0522d; }
     .c8 { --c: #e64980; } .c9 { --c: #7a828c; }
-    .scroll { overflow-x: auto; margin: 0.8rem 0; }
+    .scroll { overflow-x: auto; margin: 0.8rem 0;
+      background: linear-gradient(to right, var(--paper) 40%, transparent) left / 3rem 100% no-repeat local,
+        linear-gradient(to left, var(--paper) 40%, transparent) right / 3rem 100% no-repeat local,
+        linear-gradient(to right, var(--rule), transparent) left / 1.2rem 100% no-repeat scroll,
+        linear-gradient(to left, var(--rule), transparent) right / 1.2rem 100% no-repeat scroll; }
     table { border-collapse: collapse; font-size: 0.9rem; }
     .caption { color: var(--soft); font-size: 0.85rem; }
     th, td { text-align: left; padding: 0.3rem 0.9rem 0.3rem 0; border-bottom: 1px solid var(--rule);

@@ -140,17 +140,28 @@ public struct DataInspection: Codable, Sendable {
 
   /// Opens and scans data.
   ///
+  /// - Parameters:
+  ///   - name: What `--data` would name.
+  ///   - progress: Told how many parts of how many have been looked at.
   /// - Throws: `DataError` if it is missing or damaged.
-  public init(name: String) throws {
+  public init(name: String, progress: (Int, Int) -> Void = { _, _ in }) throws {
     let source = try DataSource(name: name)
     data = name
     var advice: DataAdvice?
     arrays = try [(Split.train, source.train), (.test, source.test)].compactMap { split, array in
       guard let array else { return nil }
       try array.load()
-      let pieces = 0..<DataScan.pieceCount(of: array)
-      let scan = try DataScan(array, pieces: pieces)
-      let columns = try TableScan(joining: [TableScan(array, pieces: pieces)]).columns
+      let pieceCount = DataScan.pieceCount(of: array)
+      var scans: [DataScan] = []
+      var tables: [TableScan] = []
+      for piece in 0..<pieceCount {
+        progress(piece, pieceCount)
+        scans.append(try DataScan(array, pieces: piece..<piece + 1))
+        tables.append(try TableScan(array, pieces: piece..<piece + 1))
+      }
+      progress(pieceCount, pieceCount)
+      let scan = DataScan(joining: scans)
+      let columns = TableScan(joining: tables).columns
       if split == .train {
         advice = DataAdvice(array, columns, isGrey: source.knownScale != nil)
       }
@@ -161,18 +172,7 @@ public struct DataInspection: Codable, Sendable {
     let words = ["vae-dist", "train", "--data", name] + (advice?.flags ?? [])
     self.advice = Advice(
       likelihood: advice?.likelihood.rawValue ?? "", reason: advice?.reason ?? "",
-      command: words.map(Self.quoted).joined(separator: " "))
-  }
-
-  // As a shell takes it.
-  private static func quoted(_ word: String) -> String {
-    let isPlain = word.unicodeScalars.allSatisfy {
-      $0.properties.isAlphabetic || ("0"..."9").contains($0)
-        || "-_./,:=+@%".unicodeScalars.contains($0)
-    }
-    if isPlain && !word.isEmpty { return word }
-    let isSafe = !word.contains { "\"$`\\!".contains($0) }
-    return isSafe ? "\"\(word)\"" : "'\(word.replacing("'", with: "'\\''"))'"
+      command: words.map(shellQuoted).joined(separator: " "))
   }
 
   // By a hash of 64 bits of each example: one pair in 10¹⁹ / examples² is mistaken for the same.

@@ -101,6 +101,12 @@ final class DataParallelStep {
   ///
   /// - Throws: `CheckpointError` if a tensor is missing or of another shape; what they were then stays.
   func start(from file: SafetensorsFile) throws(CheckpointError) {
+    let states = OptimizerKind.allCases.flatMap { Optimizer.stateNames(of: $0) }
+    let names = Set(replica.layout.tensors.map(\.name))
+    let other = file.entries.first { entry in
+      !names.contains(entry.name) && !states.contains { entry.name.hasPrefix("\($0).") }
+    }
+    if let other { throw .otherTensor(path: file.path, name: other.name) }
     for tensor in replica.layout.tensors {
       _ = try file.floats(named: tensor.name, shape: tensor.shape)
     }

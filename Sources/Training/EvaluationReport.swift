@@ -94,10 +94,12 @@ public struct EvaluationReport: Codable, Sendable {
   ///   - annealingSteps: Steps of annealed importance sampling; nil for none.
   ///   - threadCount: Threads of this rank.
   ///   - agreement: The ranks.
+  ///   - progress: Told how many of this rank's examples are done.
   /// - Throws: ``SharedFailure`` for what all ranks know of, other errors for what one rank met.
   public init(
     _ saved: SavedModel, dataName: String?, labels: String? = nil, scale: Double?, split: Split,
-    importanceSamples: Int?, annealingSteps: Int? = nil, threadCount: Int, agreement: Agreement
+    importanceSamples: Int?, annealingSteps: Int? = nil, threadCount: Int, agreement: Agreement,
+    progress: (Int, Int) -> Void = { _, _ in }
   ) throws {
     if let labels, saved.configuration.condition != .labels {
       throw TrainingError.invalidSetting(
@@ -142,7 +144,8 @@ public struct EvaluationReport: Codable, Sendable {
     let estimates = try importanceSamples.map {
       try evaluator.importanceWeightedBounds(
         replica,
-        sampling: ImportanceSampling(drawCount: $0, annealingSteps: annealingSteps ?? 0))
+        sampling: ImportanceSampling(drawCount: $0, annealingSteps: annealingSteps ?? 0),
+        progress: progress)
     }
     let bounds = estimates?.map(\.bound)
     let sizes = estimates?.map(\.effectiveSampleSize)

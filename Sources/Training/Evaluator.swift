@@ -135,9 +135,14 @@ public final class Evaluator {
   ///
   /// Collective.
   ///
+  /// - Parameters:
+  ///   - replica: The model.
+  ///   - sampling: How many draws, and whether they are led.
+  ///   - progress: Told how many of this rank's examples are done.
   /// - Throws: A `KernelError` or a `CollectiveError`.
   public func importanceWeightedBounds(
-    _ replica: any Replica, sampling: ImportanceSampling
+    _ replica: any Replica, sampling: ImportanceSampling,
+    progress: (Int, Int) -> Void = { _, _ in }
   ) throws -> [ImportanceEstimate] {
     var figures: [Double] = []
     // A few examples with many draws each keep all ranks busy.
@@ -150,6 +155,7 @@ public final class Evaluator {
         try replica.importanceWeightedBounds($0, sampling: sampling, noise: noise)
       }
       for estimate in estimates { figures += [estimate.bound, estimate.effectiveSampleSize] }
+      progress(range.upperBound - own.lowerBound, own.count)
     }
     return try communicator.allGather(figures.withUnsafeBytes { Array($0) }).flatMap { part in
       let values = Self.doubles(part)

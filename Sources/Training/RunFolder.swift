@@ -18,6 +18,14 @@ public struct RunFolder: Sendable {
     self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
   }
 
+  /// The folder of the run that a checkpoint lies in; nil where there are no settings beside it.
+  init?(ofCheckpoint path: String) {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+    guard parts.last == Self.checkpointsName[...] else { return nil }
+    self.init(path: parts.dropLast().joined(separator: "/"))
+    if !DurableFile.exists(configurationPath) { return nil }
+  }
+
   /// The resolved settings.
   public var configurationPath: String { "\(path)/config.yaml" }
   /// One JSON object a line.

@@ -235,7 +235,10 @@ public final class Trainer {
       let file = try SafetensorsFile(path: path)
       // Other programs write none.
       if file.metadata[SafetensorsFile.digestKey] != nil { try file.verify() }
-      try stepper.start(from: file)
+      do throws(CheckpointError) { try stepper.start(from: file) } catch {
+        throw TrainingError.otherNetwork(
+          "\(error)", settings: RunFolder(ofCheckpoint: file.path)?.configurationPath)
+      }
     }
     let digest = SHA256.digest(UnsafeRawBufferPointer(replica.parameters.elements))
     try agreement.requireEqual([

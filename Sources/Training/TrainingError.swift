@@ -10,6 +10,8 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   case unfitColumns(String)
   /// A description of more or fewer columns than there are.
   case otherColumnCount(described: Int, inputs: Int)
+  /// Parameters of another network than the model's, and a file of the settings that they had.
+  case otherNetwork(String, settings: String?)
   /// A model or batch that this machine's memory cannot hold.
   case tooLarge(gigabytes: Double, available: Double)
   /// Ranks that cannot share memory.
@@ -48,6 +50,9 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
     case .otherColumnCount(let described, let inputs):
       "--columns describes \(described) columns, but an example has \(inputs) values; each needs its"
         + " kind, for example '\(inputs) gaussian'"
+    case .otherNetwork(let sentence, let settings):
+      sentence + "; the network must be that of --initialize-from"
+        + (settings.map { ", whose settings --config \(shellQuoted($0)) gives" } ?? "")
     case .invalidSetting(let name, let value, let expected):
       "--\(name) is \(value); it must be \(expected)"
     case .tooLarge(let gigabytes, let available):

@@ -90,7 +90,7 @@ struct ObservationOptions: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help:
-      "The class of every row, by name or number, for a conditional model. (default: one after the other)"
+      "The class of every row, by name or number, for a conditional model. (default: one after the other; of traverse and interpolate the example's, else the first)"
   )
   var label: String?
 
@@ -231,6 +231,10 @@ struct Question {
   /// - Throws: ``UsageError`` if a picture is asked for that cannot be had.
   func paths(hasPicture: Bool) throws -> (results: [String], pictures: [String]) {
     let pictures = options.output.filter { options.isPicture($0) }
+    if !pictures.isEmpty && ["encode", "score"].contains(command) {
+      throw UsageError(
+        description: "There is no picture for '\(pictures[0])': \(command) writes numbers, as .npz, .npy, .csv or .tsv")
+    }
     if !pictures.isEmpty && !hasPicture {
       throw UsageError(
         description: "There is no picture for '\(pictures[0])': "
@@ -273,6 +277,7 @@ struct Question {
 final class ProgressLine {
   private let what: String
   private let isTerminal = isatty(STDERR_FILENO) == 1
+  private let start = ContinuousClock.now
   private var shownAt = ContinuousClock.now
 
   init(_ what: String) {
@@ -285,7 +290,11 @@ final class ProgressLine {
     let now = ContinuousClock.now
     if now - shownAt < .milliseconds(200) { return }
     shownAt = now
-    complain("\r\u{1b}[2K\(what): \(grouped(done)) of \(grouped(count))")
+    let seconds = (now - start) / .seconds(1)
+    let rest = seconds * Double(count - done) / Double(max(done, 1))
+    complain(
+      "\r\u{1b}[2K\(what): \(grouped(done)) of \(grouped(count))"
+        + (seconds > 1 && done > 0 ? ", \(duration(rest)) left" : ""))
   }
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpointing
 import DataLoading
 import Foundation
 import Training
@@ -11,8 +12,10 @@ package struct ConfigurationFile {
   /// Settings that are there or are not.
   static let switches = ["deterministic", "no-report", "quiet", "tensorboard", "verbose"]
 
-  /// `["--latent", "20", …]`.
+  /// `["--latent=20", …]`.
   let flags: [String]
+  // Where each setting's value is, for messages.
+  private let places: [String: String]
 
   /// Settings of a file.
   ///
@@ -20,6 +23,10 @@ package struct ConfigurationFile {
   package init(path: String) throws {
     guard FileManager.default.fileExists(atPath: path) else {
       throw DataError.missing(path: path)
+    }
+    if DurableFile.isFolder(path) {
+      throw DataError.unreadable(
+        path: path, reason: "it is a folder; of a run, config.yaml in it has the settings")
     }
     guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
       throw DataError.unreadable(path: path, reason: "it is not a text file")
@@ -29,34 +36,42 @@ package struct ConfigurationFile {
 
   /// Settings of a text; `path` is for messages.
   init(text: String, path: String) throws {
+    func place(_ mark: Mark?) -> String {
+      "'\(path)'" + (mark.map { " line \($0.line), column \($0.column)" } ?? "")
+    }
     func wrong(_ mark: Mark?, _ sentence: String) -> UsageError {
-      let place = mark.map { " line \($0.line), column \($0.column)" } ?? ""
-      return UsageError(description: "'\(path)'\(place): \(sentence)")
+      UsageError(description: "\(place(mark)): \(sentence)")
     }
     let root: Node?
     do {
       root = try Yams.compose(yaml: text)
+    } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
+      throw wrong(
+        context.mark, "settings are given twice: \(keys.map(\.description).joined(separator: ", "))")
     } catch {
       throw UsageError(description: "'\(path)' is not YAML: \(Self.firstLine(of: error))")
     }
     guard let root else {
-      flags = []
+      (flags, places) = ([], [:])
       return
     }
     guard case .mapping(let mapping) = root else {
       throw wrong(root.mark, "settings are lines of the form 'latent: 20'")
     }
     var flags: [String] = []
+    var places: [String: String] = [:]
     for (key, node) in mapping {
       guard let written = key.string, case let name = Self.presentName(of: written),
-        !["config", "resume", "run", "walltime", "help", "version"].contains(name)
+        !Self.ofTheCommandLine.contains(name)
       else {
         throw wrong(key.mark, "'\(key.string ?? "?")' belongs on the command line")
       }
+      if !Self.names.contains(name) { throw wrong(key.mark, Self.unknown(name)) }
       guard let value = Self.value(of: node) else {
         throw wrong(node.mark, "'\(name)' is neither a value nor a list of values")
       }
       if value == "null" { continue }
+      places[name] = place(node.mark)
       if Self.switches.contains(name) {
         guard ["true", "false"].contains(value) else {
           throw wrong(node.mark, "'\(name)' is '\(value)'; it must be true or false")
@@ -69,11 +84,57 @@ package struct ConfigurationFile {
         _ = try TrainOptions.parse(flag)
       } catch {
         let sentence = VAEDist.oneLine(TrainOptions.message(for: error))
-        throw wrong(key.mark, sentence.replacingOccurrences(of: "'--", with: "'"))
+        throw wrong(
+          node.mark,
+          sentence.replacingOccurrences(of: "'--", with: "'").replacing(/\ <[a-z-]*>'/, with: "'"))
       }
       flags += flag
     }
     self.flags = flags
+    self.places = places
+  }
+
+  /// Where the file gives which setting, but for those that a command line has too.
+  func places(notIn arguments: [String]) -> [String: String] {
+    places.filter { name, _ in
+      !arguments.contains { $0 == "--\(name)" || $0.hasPrefix("--\(name)=") }
+    }
+  }
+
+  private static let ofTheCommandLine = ["config", "resume", "run", "walltime", "help", "version"]
+
+  private static let names = Set(
+    TrainingConfiguration.CodingKeys.allCases.map(\.rawValue) + switches)
+
+  // What other programs call settings.
+  private static let synonyms = [
+    "lr": "learning-rate", "batch-size": "global-batch-size", "latent-dim": "latent",
+    "latent-dimension": "latent", "z-dim": "latent", "max-epochs": "epochs", "max-steps": "steps",
+    "hidden-dims": "hidden", "dataset": "data", "kl-weight": "beta", "l2": "weight-decay",
+  ]
+
+  private static func unknown(_ name: String) -> String {
+    let written = name.lowercased().replacing("_", with: "-")
+    let near =
+      synonyms[written] ?? names.min { distance($0, written) < distance($1, written) }
+      .flatMap { distance($0, written) <= max(1, written.count / 3) ? $0 : nil }
+    return "There is no setting '\(name)'"
+      + (near.map { "; did you mean '\($0)'?" } ?? "; vae-dist config prints all of them")
+  }
+
+  // Characters that are to be changed, added or left out (Levenshtein).
+  private static func distance(_ one: String, _ other: String) -> Int {
+    var row = Array(0...other.count)
+    for (index, character) in one.enumerated() {
+      var diagonal = row[0]
+      row[0] = index + 1
+      for (place, wanted) in other.enumerated() {
+        let changed = diagonal + (character == wanted ? 0 : 1)
+        diagonal = row[place + 1]
+        row[place + 1] = min(changed, row[place] + 1, diagonal + 1)
+      }
+    }
+    return row[other.count]
   }
 
   // A setting by the name that it has now.

@@ -55,7 +55,9 @@ struct ConvertCommand: RankCommand {
       // About a quarter of a megabyte at a time.
       let rows = max(1, (1 << 16) / array.width)
       let buffer = FloatBuffer(count: rows * array.width).matrix(rows: rows, columns: array.width)
+      let line = ProgressLine("convert")
       for first in stride(from: 0, to: array.exampleCount, by: rows) {
+        line.show(first, of: array.exampleCount)
         let count = min(rows, array.exampleCount - first)
         for row in 0..<count {
           try array.read(example: first + row, scale: 1, into: buffer.row(row))
@@ -64,6 +66,7 @@ struct ConvertCommand: RankCommand {
         try file.append([isByte ? .uint8(values.map { UInt8($0) }) : .float32(Array(values))])
       }
       try file.finish()
+      line.show(array.exampleCount, of: array.exampleCount)
       say("\(output): \(isByte ? "uint8" : "float32") \(array.shape)")
     }
   }

@@ -28,9 +28,9 @@ struct DoctorCommand: RankCommand {
       findings += [MachineExamination.disk(of: folder), MachineExamination.network()]
     }
     if communicator is MPICommunicator {
-      let placement = try RankExamination.placement(ranks)
-      let speed = try RankExamination.allReduce(ranks)
-      findings += placement + [speed]
+      findings += try RankExamination.placement(ranks)
+      // One rank has nothing to add.
+      if communicator.worldSize > 1 { findings.append(try RankExamination.allReduce(ranks)) }
     } else {
       findings += LauncherExamination.findings()
     }

@@ -94,6 +94,13 @@ struct AskedExamples {
     }
   }
 
+  /// The classes of rows of the data file; 0 where there are no labels.
+  ///
+  /// - Throws: ``UsageError`` if one is not among the examples.
+  func labels(ofRows rows: [Int]) throws -> [UInt32] {
+    try numbers(ofRows: rows).map { label(Int($0)) ?? 0 }
+  }
+
   /// The columns that say which example a row is.
   var columns: [ResultColumn] {
     [ResultColumn("row", .int64)] + (labels.map { Question.labelColumns($0.names) } ?? [])

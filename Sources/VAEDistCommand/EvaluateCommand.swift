@@ -87,11 +87,12 @@ struct EvaluateCommand: RankCommand {
     ])
     let saved = try SavedModel.openAlike(run, ranks)
     let share = try Processors.defaultThreadCount(communicator)
+    let line = communicator.isRoot ? ProgressLine("evaluate") : nil
     let result = try EvaluationReport(
       saved, dataName: data, labels: labels, scale: scale, split: split,
       importanceSamples: importanceSamples, annealingSteps: annealingSteps,
-      threadCount: threads ?? share,
-      agreement: ranks)
+      threadCount: threads ?? share, agreement: ranks
+    ) { line?.show($0, of: $1) }
     if communicator.isRoot { say(json ? try jsonText(result) : Self.text(result, of: saved)) }
   }
 

@@ -90,10 +90,12 @@ struct ExportCommand: RankCommand {
     let threads = try threads ?? Processors.defaultThreadCount(ranks.communicator)
     let facts = try RunFacts(folder, threads: threads, ranks)
     try ranks.onRoot {
+      // What training or an earlier export wrote would be seen beside it.
+      TensorBoardRecord.remove(of: folder)
       let record = try TensorBoardRecord(folder, restart: nil, time: facts.clockStart)
       for event in facts.events { try record.add(event) }
       try record.add(facts)
-      say("Events: \(TensorBoardRecord.folder(of: folder)); tensorboard --logdir \(run)")
+      say("Events: \(TensorBoardRecord.folder(of: folder)); tensorboard --logdir \(shellQuoted(run))")
     }
   }
 }

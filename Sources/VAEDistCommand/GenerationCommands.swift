@@ -95,14 +95,15 @@ extension Question {
   ///   - count: How many.
   ///   - observation: Mean or draw, and what else there is to say.
   ///   - columns: Images in a row of the picture; nil for about as many as rows.
+  ///   - usual: The classes of rows where none is given.
   ///   - what: What they are, for people.
   /// - Throws: What the model or the files meet.
   func show(
     _ source: Inference.LatentSource, count: Int, _ observation: ObservationOptions,
-    columns: Int? = nil, what: String
+    columns: Int? = nil, labels usual: Inference.RowLabels = .inTurn, what: String
   ) throws {
     var asked = observation.options
-    asked.label = try number(ofLabel: observation.label)
+    asked.labels = try number(ofLabel: observation.label).map { .all($0) } ?? usual
     let paths = try ranks.onEveryRank { try self.paths(hasPicture: tile != nil) }
     let hasLabels = inference.label(ofRow: 0, asked) != nil
     let labelNames = saved.names.labels
@@ -129,7 +130,16 @@ extension Question {
       try files?.finish()
       try draw(Array(tiles.prefix(shown * saved.inputs)), columns: columns, to: paths.pictures)
     }
-    try tell(rows: count, what, files: paths.results + paths.pictures)
+    let isOfOneClass =
+      if case .all = asked.labels { hasLabels } else { false }
+    let label = inference.label(ofRow: 0, asked).map { " of class \(name(ofLabel: $0))" } ?? ""
+    try tell(
+      rows: count, what + (isOfOneClass ? label : ""), files: paths.results + paths.pictures)
+  }
+
+  private func name(ofLabel label: UInt32) -> String {
+    let names = saved.names.labels
+    return Int(label) < names.count ? names[Int(label)] : "\(label)"
   }
 
   /// Draws images side by side.

@@ -27,7 +27,8 @@ struct InspectCommand: RankCommand {
         let found = try CheckpointInspection(path: path)
         say(json ? try jsonText(found) : Self.text(found))
       } else {
-        let found = try DataInspection(name: path)
+        let line = ProgressLine("inspect")
+        let found = try DataInspection(name: path) { line.show($0, of: $1) }
         say(json ? try jsonText(found) : Self.text(found))
       }
     }

@@ -11,7 +11,7 @@ struct TraverseCommand: RankCommand {
     abstract: "Move one latent at a time, and write what p(x|z) says on the way.",
     discussion: """
       A row of the picture, and --steps rows of the arrays, for each latent. Columns as of sample. The others stay \
-      at the mean of N(0, I), or where an example is.
+      at the mean of N(0, I), or where an example is; so does the class of a conditional model.
       """)
 
   @OptionGroup var options: AskingOptions
@@ -69,6 +69,7 @@ struct TraverseCommand: RankCommand {
         LatentPaths.traverse(
           origin, latents: chosen, range: Float(-reach)...Float(reach), count: steps)),
       count: chosen.count * steps, observation, columns: steps,
+      labels: .all(try row.flatMap { row in try asked?.labels(ofRows: [row])[0] } ?? 0),
       what: "latents \(chosen.map(String.init).joined(separator: ", ")) from \(-reach) to \(reach)")
   }
 }
@@ -79,7 +80,8 @@ struct InterpolateCommand: RankCommand {
     abstract:
       "Go from one example's posterior mean to another's, and write what p(x|z) says on the way.",
     discussion: """
-      A row of the picture, and --steps rows of the arrays, for each pair of neighbours in --rows. Columns as of sample.
+      A row of the picture, and --steps rows of the arrays, for each pair of neighbours in --rows. Columns as of sample. \
+      A conditional model is told the class of the first of the two.
       """)
 
   @OptionGroup var options: AskingOptions
@@ -123,9 +125,12 @@ struct InterpolateCommand: RankCommand {
       LatentPaths.interpolate(
         from: end($0), to: end($0 + 1), count: steps, isSpherical: spherical)
     }
+    let labels = try asked.labels(ofRows: ends).dropLast().flatMap {
+      Array(repeating: $0, count: steps)
+    }
     try question.show(
       .given(latents), count: latents.count / latent, observation, columns: steps,
-      what: "through rows \(ends.map(String.init).joined(separator: ", "))")
+      labels: .rows(labels), what: "through rows \(ends.map(String.init).joined(separator: ", "))")
   }
 }
 
@@ -136,7 +141,8 @@ struct ManifoldCommand: RankCommand {
       "Write what p(x|z) says all over a plane of latents (Kingma & Welling 2014, figure 4).",
     discussion: """
       The unit square in equal steps, through the Gaussian inverse distribution function: for models of two \
-      latents. The first rises from left to right, the second from bottom to top. Columns as of sample.
+      latents. The first rises from left to right, the second from bottom to top. Columns as of sample. Of a \
+      conditional model it is that of one class, the first or --label.
       """)
 
   @OptionGroup var options: AskingOptions
@@ -163,6 +169,7 @@ struct ManifoldCommand: RankCommand {
     }
     try question.show(
       .given(LatentPaths.manifold(size: size)), count: size * size, observation, columns: size,
+      labels: .all(0),
       what: "\(size) by \(size) points of the plane")
   }
 }

@@ -97,6 +97,7 @@ enum RankExamination {
     let cores = try communicator.allGather(Array("\(MachineExamination.usableCores)".utf8))
     let threads = try communicator.allGather(
       Array("\(Processors.defaultThreadCount(communicator))".utf8))
+    let masks = try communicator.allGather(allowedProcessorMask())
     func numbers(_ bytes: [[UInt8]]) -> [Int] {
       bytes.compactMap { Int(String(decoding: $0, as: UTF8.self)) }
     }
@@ -107,20 +108,35 @@ enum RankExamination {
       + " \(nodes == 1 ? "1 host" : "\(nodes) hosts"), each may use"
       + " \(Set(own).sorted().map(String.init).joined(separator: " or ")) hardware threads and would take"
       + " \(Set(wanted).sorted().map(String.init).joined(separator: " or "))"
-    let perHost = Dictionary(grouping: zip(hosts, zip(own, wanted)), by: \.0)
-    let isCrowded = perHost.values.contains { group in
-      group.reduce(0) { $0 + $1.1.1 } > (group.map(\.1.0).max() ?? 1)
-        * (group.count > 1 ? group.count : 1)
-        || group.count > ProcessInfo.processInfo.processorCount
-    }
-    if isCrowded {
-      return [
-        Finding(
-          .note, "ranks", text + ": more ranks than cores, which wait for each other",
-          remedy: "fewer ranks; launch/run says to mpirun what many ranks need")
-      ]
+    // Whether the ranks of a host want more than all that they may use together.
+    let perHost = Dictionary(grouping: hosts.indices) { hosts[$0] }
+    for ranks in perHost.values {
+      let all = Self.union(ranks.map { masks[$0] })
+      let threads = ranks.reduce(0) { $0 + wanted[$1] }
+      if threads > all {
+        let fits = all >= ranks.count || all >= ProcessInfo.processInfo.processorCount
+        return [
+          Finding(
+            .note, "ranks",
+            text + ": \(threadText(threads)) on \(all) hardware"
+              + " \(all == 1 ? "thread" : "threads") of a host, which wait for each other",
+            remedy: fits
+              ? "fewer ranks, or fewer --threads"
+              : "mpirun --bind-to none, or --map-by slot:PE=1; launch/run says to mpirun what it needs")
+        ]
+      }
     }
     return [Finding(.good, "ranks", text)]
+  }
+
+  // Processors that are in one of the masks.
+  private static func union(_ masks: [[UInt8]]) -> Int {
+    var all: [UInt8] = []
+    for mask in masks {
+      if all.count < mask.count { all += [UInt8](repeating: 0, count: mask.count - all.count) }
+      for (index, byte) in mask.enumerated() { all[index] |= byte }
+    }
+    return all.reduce(0) { $0 + $1.nonzeroBitCount }
   }
 
   /// Sums four megabytes for two seconds.
@@ -155,11 +171,15 @@ enum RankExamination {
         .problem, "all-reduce", text + ", and the sum is wrong",
         remedy: "another network: mpirun --mca btl_tcp_if_include INTERFACE, or --mca btl self,tcp")
     }
-    return median < 0.05
+    // Within a host memory is the limit, between hosts a network of 1 Gbit/s or more.
+    let isFast = bytes / median > (communicator.nodeSize == communicator.worldSize ? 5e8 : 5e7)
+    return isFast
       ? Finding(.good, "all-reduce", text)
       : Finding(
         .note, "all-reduce", text,
-        remedy: "larger --global-batch-size, --all-reduce-precision bf16, or a faster interface")
+        remedy: communicator.nodeSize == communicator.worldSize
+          ? "fewer ranks, or cores of their own for them: mpirun --bind-to core, or launch/run"
+          : "larger --global-batch-size, --all-reduce-precision bf16, or a faster interface")
   }
 }
 

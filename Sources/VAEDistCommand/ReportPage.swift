@@ -42,6 +42,11 @@ struct ReportPage {
       if run.model == nil {
         page.paragraph("\(prefix(run))There is no checkpoint: figures alone.", isWarning: true)
       }
+      if let trouble = run.model?.trouble {
+        page.paragraph(
+          "\(prefix(run))The data cannot be read, so that reconstructions and latents are left out: \(trouble)",
+          isWarning: true)
+      }
       if let end = run.events.last, end.event == "end", let message = end.message {
         page.paragraph("\(prefix(run))Ended early: \(message).")
       }
@@ -49,7 +54,7 @@ struct ReportPage {
     if runs.count == 1 { keyFigures(runs[0]) } else { summaryTable() }
   }
 
-  private func prefix(_ run: RunFacts) -> String { runs.count == 1 ? "" : "\(run.name): " }
+  func prefix(_ run: RunFacts) -> String { runs.count == 1 ? "" : "\(run.name): " }
 
   private mutating func keyFigures(_ run: RunFacts) {
     var figures: [(name: String, value: String, note: String)] = []
@@ -65,7 +70,7 @@ struct ReportPage {
     if let train = run.last("train"), let elbo = train.elbo {
       figures.append(("Train ELBO", Self.nats(elbo), "nats per example, last epoch"))
     }
-    if let model = run.model {
+    if let model = run.model, model.portrait.exampleCount > 0 {
       let latent = model.saved.configuration.latent
       figures.append(
         (
@@ -95,7 +100,10 @@ struct ReportPage {
           run.name, Self.nats(test?.elbo), Self.nats(run.bestTestELBO),
           Self.nats(test?.reconstructionLogLikelihood), Self.nats(test?.klDivergence),
           Self.nats(train?.elbo),
-          run.model.map { "\($0.portrait.activeUnits) of \($0.saved.configuration.latent)" } ?? "–",
+          run.model.flatMap {
+            $0.portrait.exampleCount > 0
+              ? "\($0.portrait.activeUnits) of \($0.saved.configuration.latent)" : nil
+          } ?? "–",
           grouped(run.events.last?.step ?? 0), duration(run.events.last?.wallSeconds ?? 0),
         ]
       }, caption: "Nats per example")
@@ -164,9 +172,11 @@ struct ReportPage {
 
   private mutating func addImages() {
     let rows = runs.map { run in run.model.map { images(run, $0) } ?? [] }
-    if rows.allSatisfy(\.isEmpty) { return }
+    let tables = runs.map { run in run.model.map { marginals($0) } ?? [] }
+    if rows.allSatisfy(\.isEmpty) && tables.allSatisfy(\.isEmpty) { return }
     page.heading("What the model makes")
     for row in rows { page.row(row) }
+    for (run, table) in zip(runs, tables) { add(table, of: run) }
   }
 
   private func images(_ run: RunFacts, _ model: RunFacts.Model) -> [HTMLPage.Part] {
@@ -178,6 +188,7 @@ struct ReportPage {
   // What is no image but has neighbours: a line each.
   private func series(_ run: RunFacts, _ model: RunFacts.Model) -> [HTMLPage.Part] {
     let (size, portrait) = (model.saved.inputs, model.portrait)
+    if model.saved.configuration.likelihood == .table { return [] }
     return (0..<min(3, portrait.originals.count / size)).map { index in
       func points(_ values: [Float]) -> [(x: Double, y: Double)] {
         values[index * size..<(index + 1) * size].enumerated().map { (Double($0), Double($1)) }
@@ -211,13 +222,15 @@ struct ReportPage {
     let (portrait, latent) = (model.portrait, model.saved.configuration.latent)
     var parts: [HTMLPage.Part] = []
     if let divergences = portrait.divergences {
-      let sorted = divergences.sorted(by: >)
+      let order = divergences.indices.sorted { divergences[$0] > divergences[$1] }
+      let sorted = order.map { divergences[$0] }
       parts.append(
         .chart(
           Chart(
             "KL divergence of each latent",
             ChartAxis(
-              "latents, the most informative first", [0.4, Double(latent) + 0.6], isWhole: true),
+              "latents, the most informative first", [0.4, Double(latent) + 0.6],
+              names: order.map { "z\(subscripted($0))" }),
             ChartAxis("nats", sorted, includesZero: true), .bars,
             [Chart.Series("KL", color: 0, points: sorted.enumerated().map { (Double($0 + 1), $1) })]
           ),

@@ -1,3 +1,4 @@
+import DataLoading
 import Foundation
 import Inference
 import Reporting
@@ -38,23 +39,26 @@ extension RunFacts.Model {
       let row = $0..<min($0 + 10 * size, portrait.originals.count)
       return Array(portrait.originals[row]) + Array(portrait.reconstructions[row])
     }
-    let latents = portrait.pathLatents.map { "z\(Self.subscripted($0))" }
+    let latents = portrait.pathLatents.map { "z\(subscripted($0))" }
+    let classes = saved.configuration.classes ?? 0
+    let ofClass = classes > 0 ? " Of class \(saved.names.labels.first ?? "0")." : ""
+    let reconstructions = Shown(
+      name: "reconstructions",
+      caption: "Test examples, and below each row what the decoder makes of their posterior means",
+      picture: picture(pairs, columns: 10))
     return [
       Shown(
-        name: "samples", caption: "Samples: E[x|z], z ~ p(z)",
-        picture: picture(portrait.samples, columns: 10)),
-      Shown(
-        name: "reconstructions",
-        caption:
-          "Test examples, and below each row what the decoder makes of their posterior means",
-        picture: picture(pairs, columns: 10)),
+        name: "samples",
+        caption: "Samples: E[x|z], z ~ p(z)" + (classes > 0 ? ", of one class after the other" : ""),
+        picture: picture(portrait.samples, columns: 10))
+    ] + (pairs.isEmpty ? [] : [reconstructions]) + [
       Shown(
         name: latents.isEmpty ? "manifold" : "traversals",
         caption: latents.isEmpty
-          ? "Manifold: E[x|z] over the plane of latents, the unit square through the Gaussian inverse distribution function"
+          ? "Manifold: E[x|z] over the plane of latents, the unit square through the Gaussian inverse distribution function.\(ofClass)"
           : "Traversals: one latent a row from −3 to 3, the others 0; from above, by their KL divergence: "
-            + latents.joined(separator: ", "),
-        picture: picture(portrait.paths, columns: portrait.pathColumns)),
+            + "\(latents.joined(separator: ", ")).\(ofClass)",
+        picture: picture(portrait.paths, columns: portrait.pathColumns))
     ]
   }
 
@@ -62,10 +66,11 @@ extension RunFacts.Model {
     guard let low = values.min(), let high = values.max(), low < high else { return 0...1 }
     return low...high
   }
+}
 
-  private static func subscripted(_ number: Int) -> String {
-    String(
-      String(number).unicodeScalars.compactMap { Unicode.Scalar($0.value - 48 + 0x2080) }
-        .map(Character.init))
-  }
+/// 12 as ₁₂.
+func subscripted(_ number: Int) -> String {
+  String(
+    String(number).unicodeScalars.compactMap { Unicode.Scalar($0.value - 48 + 0x2080) }
+      .map(Character.init))
 }

@@ -31,11 +31,13 @@ struct RunFacts {
     let tile: Picture.Tile?
     /// The values that are black and white.
     let shades: ClosedRange<Float>?
+    /// Why the data cannot be read; nil where they can.
+    let trouble: String?
   }
 
   /// Collects the facts of a run folder, with its model on all ranks.
   ///
-  /// Collective.
+  /// Data that are gone leave out what needs them. Collective.
   ///
   /// - Parameters:
   ///   - folder: The run's.
@@ -46,7 +48,10 @@ struct RunFacts {
   init(
     _ folder: RunFolder, data: PreparedData? = nil, threads: Int, _ ranks: Agreement
   ) throws {
-    name = folder.path
+    // "." is a name for nobody.
+    name =
+      folder.path.contains { $0 != "." && $0 != "/" }
+      ? folder.path : URL(filePath: folder.path).standardizedFileURL.lastPathComponent
     events = MetricsEvent.all(in: folder.metricsPath)
     let hasCheckpoint =
       try ranks.communicator.broadcast(folder.checkpoints.steps.isEmpty ? "no" : "yes") == "yes"
@@ -56,22 +61,34 @@ struct RunFacts {
     }
     let saved = try SavedModel.openAlike(folder.path, ranks)
     let loaded = try LoadedModel(saved, threadCount: threads, agreement: ranks)
-    let requested =
-      try data.map { RequestedExamples(testOf: $0, saved.configuration) }
-      ?? ExampleRequest().open(for: saved, ranks)
-    let asked = try AskedExamples(
-      requested, .test, labels: nil, known: saved.names.labels, ranks)
+    var requested = data.map { RequestedExamples(testOf: $0, saved.configuration) }
+    var asked: AskedExamples?
+    var trouble: String?
+    do {
+      let examples = try requested ?? ExampleRequest().open(for: saved, ranks)
+      requested = examples
+      asked = try AskedExamples(
+        examples, .test, labels: nil, known: saved.names.labels, ranks)
+    } catch let failure as SharedFailure {
+      trouble = failure.message
+    }
     let extents = loaded.imageExtents
     let tile = extents.flatMap {
       Picture.Tile(height: $0.height, width: $0.width, channels: $0.channels)
     }
-    let isTable = saved.configuration.likelihood == .table
-    let portrait = try RunPortrait(
-      Inference(loaded), requested, isShown: tile != nil || !isTable && saved.inputs <= 4096)
+    let kind: RunPortrait.Kind =
+      if tile != nil {
+        .image
+      } else if saved.configuration.likelihood == .table {
+        saved.inputs <= 200 ? .table : .other
+      } else {
+        saved.inputs <= 4096 ? .series : .other
+      }
+    let portrait = try RunPortrait(Inference(loaded), requested, kind)
     model = Model(
       saved: saved, network: try loaded.network, portrait: portrait,
-      labels: portrait.labels(asked), labelNames: asked.labels?.names ?? [], tile: tile,
-      shades: loaded.shades)
+      labels: asked.flatMap { portrait.labels($0) }, labelNames: asked?.labels?.names ?? [],
+      tile: tile, shades: loaded.shades, trouble: trouble)
   }
 
   /// When the run's clock stood at 0, seconds since 1970.

@@ -28,6 +28,15 @@ final class TensorBoardRecord {
   /// Where a run's events are.
   static func folder(of run: RunFolder) -> String { "\(run.path)/tensorboard" }
 
+  /// Removes what was written of a run before.
+  static func remove(of run: RunFolder) {
+    let folder = folder(of: run)
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    where name.hasPrefix("events.out.tfevents.") && name.contains(".vae-dist.") {
+      try? FileManager.default.removeItem(atPath: "\(folder)/\(name)")
+    }
+  }
+
   /// Adds the figures of an event.
   ///
   /// - Throws: `CheckpointError.unwritable`.

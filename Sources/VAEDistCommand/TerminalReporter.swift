@@ -22,7 +22,7 @@ final class TerminalReporter: TrainingObserver {
   private let clock = ContinuousClock()
   private var start: ContinuousClock.Instant
   private var lastDrawn: ContinuousClock.Instant
-  private var firstStep = 0
+  private var pace = Pace()
   private var firstExample = 0
   private let writesEvents: Bool
   /// How much is said.
@@ -66,7 +66,7 @@ final class TerminalReporter: TrainingObserver {
   func willTrain(_ run: RunSummary) {
     self.run = run
     start = clock.now
-    firstStep = run.resumed?.step ?? 0
+    pace = Pace()
     firstExample = run.resumed?.examplesSeen ?? 0
     let settings = run.configuration
     let data = run.data
@@ -111,19 +111,23 @@ final class TerminalReporter: TrainingObserver {
   func didStep(_ progress: TrainingProgress) {
     guard isTerminal, let run else { return }
     let now = clock.now
+    pace.step(at: now)
     if lastDrawn.duration(to: now) < .milliseconds(100) { return }
     lastDrawn = now
     let seconds = start.duration(to: now) / .seconds(1)
     let done = Double(progress.step) / Double(run.totalSteps)
     let rate = Double(progress.examplesSeen - firstExample) / seconds
-    let perStep = seconds / Double(max(progress.step - firstStep, 1))
-    let remaining = duration(Double(run.totalSteps - progress.step) * perStep)
+    let steps = run.totalSteps - progress.step
+    let stepsPerPause = run.stepsPerEpoch * run.configuration.evaluateEvery
+    let remaining = pace.seconds(
+      steps: steps, pauses: (steps + stepsPerPause - 1) / stepsPerPause
+    ).map { "  \(duration($0)) left" }
     let filled = Int(done * 24)
     let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 24 - filled)
     draw(
       "\(bar) \(Int(done * 100))%  epoch \(progress.epochInText)"
         + "  ELBO \(String(format: "%.2f", progress.epochELBO.elbo))"
-        + "  \(grouped(Int(rate))) examples/s  \(remaining) left")
+        + "  \(grouped(Int(rate))) examples/s\(remaining ?? "")")
   }
 
   func didRollBack(_ reason: String, to progress: TrainingProgress) {
@@ -159,7 +163,9 @@ final class TerminalReporter: TrainingObserver {
   func didRecord(_ event: MetricsEvent) {
     if let eventFile { tellTensorBoard { try eventFile.add(event) } }
     switch event.event {
-    case "train": train = event
+    case "train":
+      train = event
+      pace.pause()
     case "evaluate": latestTest = event
     default: break
     }
@@ -186,7 +192,8 @@ final class TerminalReporter: TrainingObserver {
     draw("")
     tell(
       "Stopped \(reason == .signal ? "by a signal" : "at the end of --walltime") after step"
-        + " \(grouped(progress.step)), with a checkpoint; to go on: vae-dist train --run \(runPath)"
+        + " \(grouped(progress.step)), with a checkpoint; to go on: vae-dist train --run"
+        + " \(shellQuoted(runPath))"
         + " --resume")
   }
 
@@ -213,8 +220,8 @@ final class TerminalReporter: TrainingObserver {
       """
       \(Self.text(end))
       Done: test ELBO \(latest) nats per example after \(grouped(progress.step)) steps (best \(best))
-      Checkpoints are in \(runPath)/checkpoints; next: vae-dist evaluate \(runPath)\
-      \(lostPatience ? "/checkpoints/best" : "")
+      Checkpoints are in \(runPath)/checkpoints; next: vae-dist evaluate \
+      \(shellQuoted(runPath + (lostPatience ? "/checkpoints/best" : "")))
       """)
   }
 

@@ -16,9 +16,7 @@ struct TrainCommand: RankCommand {
   @OptionGroup var options: TrainOptions
 
   func validate() throws {
-    if options.run.quiet && options.run.verbose {
-      throw ValidationError("--quiet and --verbose are both given; leave one of them out")
-    }
+    try Self.checkVerbosity(options.run)
     if options.run.run == "" { throw ValidationError("--run is empty; it must name a folder") }
     if let text = options.run.walltime, Duration(walltime: text) == nil {
       throw ValidationError("--walltime is '\(text)'; it must be a time: 3h50m, 90m, 45s or 3600")
@@ -31,30 +29,45 @@ struct TrainCommand: RankCommand {
   mutating func run(on ranks: Agreement) throws {
     let start = ContinuousClock.now
     let communicator = ranks.communicator
+    let own = Array(CommandLine.arguments.dropFirst().drop { $0 != "train" }.dropFirst())
+    let path = options.run.config
+    // The configuration file's settings and then the command line's own.
+    let (file, given, run) = try ranks.onEveryRank {
+      let file = try path.map { try ConfigurationFile(path: $0) }
+      let given = TrainingSession.join(file?.flags ?? [], own)
+      return (file, given, try Self.runOptions(given))
+    }
     let reporter =
       communicator.isRoot
       ? TerminalReporter(
-        isLaunched: communicator is MPICommunicator, writesEvents: options.run.tensorboard,
-        verbosity: options.run.quiet ? .quiet : options.run.verbose ? .verbose : .usual) : nil
-    let given = try ranks.onEveryRank { try Self.flags(of: options) }
+        isLaunched: communicator is MPICommunicator, writesEvents: run.tensorboard,
+        verbosity: run.quiet ? .quiet : run.verbose ? .verbose : .usual) : nil
     try ranks.requireEqual([
-      ("--run", options.run.run ?? "default"), ("--resume", "\(options.run.resume)"),
-      ("--walltime", options.run.walltime ?? "none"),
-      ("--no-report", "\(options.run.noReport)"),
-      ("--tensorboard", "\(options.run.tensorboard)"),
+      ("--run", run.run ?? "default"), ("--resume", "\(run.resume)"),
+      ("--walltime", run.walltime ?? "none"),
+      ("--no-report", "\(run.noReport)"), ("--tensorboard", "\(run.tensorboard)"),
     ])
-    let time = options.run.walltime.flatMap { Duration(walltime: $0) }
+    let time = run.walltime.flatMap { Duration(walltime: $0) }
     let session = TrainingSession(
       ranks: ranks, reporter: reporter, end: time.map { start.advanced(by: $0) },
-      isLast: true, writesReport: !options.run.noReport, writesEvents: options.run.tensorboard)
-    _ = try session.run(
-      flags: given, folder: options.run.run.map { RunFolder(path: $0) }, resume: options.run.resume)
+      isLast: true, writesReport: !run.noReport, writesEvents: run.tensorboard,
+      places: file.map { $0.places(notIn: own) } ?? [:])
+    _ = try session.run(flags: given, folder: run.run.map { RunFolder(path: $0) }, resume: run.resume)
   }
 
-  // The configuration file's settings and then the command line's own, as flags.
-  private static func flags(of options: TrainOptions) throws -> [String] {
-    let file = try options.run.config.map { try ConfigurationFile(path: $0).flags } ?? []
-    let own = CommandLine.arguments.dropFirst().drop { $0 != "train" }.dropFirst()
-    return TrainingSession.join(file, Array(own))
+  private static func runOptions(_ flags: [String]) throws -> RunOptions {
+    do {
+      let options = try TrainOptions.parse(flags).run
+      try checkVerbosity(options)
+      return options
+    } catch {
+      throw UsageError(description: VAEDist.oneLine(TrainOptions.message(for: error)))
+    }
+  }
+
+  private static func checkVerbosity(_ options: RunOptions) throws {
+    if options.quiet && options.verbose {
+      throw ValidationError("--quiet and --verbose are both given; leave one of them out")
+    }
   }
 }

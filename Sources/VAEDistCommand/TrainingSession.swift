@@ -17,6 +17,8 @@ struct TrainingSession {
   var writesReport = false
   /// Whether TensorBoard is shown what the model makes at its end.
   var writesEvents = false
+  /// Where a configuration file gives which setting, for messages about its value.
+  var places: [String: String] = [:]
 
   /// Trains.
   ///
@@ -49,7 +51,13 @@ struct TrainingSession {
       } catch {
         throw UsageError(description: VAEDist.oneLine(TrainOptions.message(for: error)))
       }
-      try settings.validate(worldSize: communicator.worldSize)
+      do {
+        try settings.validate(worldSize: communicator.worldSize)
+      } catch TrainingError.invalidSetting(let name, let value, let expected) {
+        let error = TrainingError.invalidSetting(name: name, value: value, expected: expected)
+        guard let place = places[name] else { throw error }
+        throw UsageError(description: "\(place): \(error)")
+      }
       return settings
     }
     try ranks.requireEqual(

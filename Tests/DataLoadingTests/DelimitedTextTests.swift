@@ -73,7 +73,7 @@ import Testing
       let bits = Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
       return bits.isFinite ? bits : 0
     }
-    for format in ["%.9g", "%.9e", "%.17g", "%.60f"] {
+    for format in ["%.9g", "%.9e", "%.17g", "%.18e", "%.30e", "%.60f"] {
       let text = stride(from: 0, to: values.count, by: 4).map { start in
         values[start..<start + 4].map { String(format: format, Double($0)) }.joined(separator: ",")
       }.joined(separator: "\n")
@@ -81,6 +81,32 @@ import Testing
       for (found, value) in zip(read, values) where format != "%.60f" || abs(value) > 1e-30 {
         #expect(found == value, "\(format) \(value)")
       }
+    }
+  }
+
+  // The C library's are the nearest floats, also where 53 digits hardly tell which.
+  @Test func everyNumberIsTheNearestFloat() throws {
+    var random = TestRandom(seed: 4)
+    var texts: [String] = []
+    for _ in 0..<4_000 {
+      let digits = (0..<Int(1 + random.next() % 22)).map { _ in "\(random.next() % 10)" }.joined()
+      let point = Int(random.next() % UInt64(digits.count + 1))
+      let power = Int(random.next() % 90) - 45
+      texts.append("\(digits.prefix(point)).\(digits.dropFirst(point))e\(power)")
+      // The middle between two floats, and a little beside it.
+      let float = Float(bitPattern: 0x2000_0000 + UInt32(random.next() % 0x4000_0000))
+      let middle = (Double(float) + Double(float.nextUp)) / 2
+      for value in [middle, middle.nextUp, middle.nextDown] {
+        texts.append(String(format: "%.16e", value))
+        texts.append(String(format: "%.17g", value))
+      }
+      texts.append(String(format: "%.60f", middle) + "0001")
+    }
+    texts += ["16777217", "16777219", "8388608.5", "9007199254740993", "1e-45", "3.4028235e38"]
+    let read = try Self.rows("v\n" + texts.joined(separator: "\n") + "\n").map { $0[0] }
+    #expect(read.count == texts.count)
+    for (found, text) in zip(read, texts) where found != strtof(text, nil) {
+      Issue.record("\(text) is \(strtof(text, nil)), not \(found)")
     }
   }
 
