@@ -171,7 +171,9 @@ let package = Package(
       ]),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["vae-dist", "fuzz-readers", "Checkpointing", "Training", "TestSupport"]),
+      dependencies: [
+        "vae-dist", "fuzz-readers", "VAEDistCommand", "Checkpointing", "Training", "TestSupport",
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -139,6 +139,7 @@ public final class Evaluator {
   ///   - replica: The model.
   ///   - sampling: How many draws, and whether they are led.
   ///   - progress: Told how many of this rank's examples are done.
+  /// - Returns: A bound and its effective sample size for each example, nats.
   /// - Throws: A `KernelError` or a `CollectiveError`.
   public func importanceWeightedBounds(
     _ replica: any Replica, sampling: ImportanceSampling,

@@ -127,7 +127,8 @@ extension TrainingConfiguration {
       .columns, columns == nil || likelihood == .table, "left out with \(name), which has none")
     try require(
       .likelihood, likelihood != .table || columns != nil,
-      "given with --columns, what each column is: '3 gaussian, bernoulli, categorical 4' (vae-dist inspect DATA prints them)")
+      "given with --columns, what each column is: '3 gaussian, bernoulli, categorical 4' (vae-dist inspect DATA prints them)"
+    )
     if let columns {
       do throws(TableDescription.Problem) { _ = try TableDescription(columns) } catch {
         throw .unfitColumns(error.description)

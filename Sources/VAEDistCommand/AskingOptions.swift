@@ -233,7 +233,9 @@ struct Question {
     let pictures = options.output.filter { options.isPicture($0) }
     if !pictures.isEmpty && ["encode", "score"].contains(command) {
       throw UsageError(
-        description: "There is no picture for '\(pictures[0])': \(command) writes numbers, as .npz, .npy, .csv or .tsv")
+        description:
+          "There is no picture for '\(pictures[0])': \(command) writes numbers, as .npz, .npy, .csv or .tsv"
+      )
     }
     if !pictures.isEmpty && !hasPicture {
       throw UsageError(

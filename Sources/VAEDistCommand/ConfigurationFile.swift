@@ -47,7 +47,8 @@ package struct ConfigurationFile {
       root = try Yams.compose(yaml: text)
     } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
       throw wrong(
-        context.mark, "settings are given twice: \(keys.map(\.description).joined(separator: ", "))")
+        context.mark, "settings are given twice: \(keys.map(\.description).joined(separator: ", "))"
+      )
     } catch {
       throw UsageError(description: "'\(path)' is not YAML: \(Self.firstLine(of: error))")
     }
@@ -116,7 +117,8 @@ package struct ConfigurationFile {
   private static func unknown(_ name: String) -> String {
     let written = name.lowercased().replacing("_", with: "-")
     let near =
-      synonyms[written] ?? names.min { distance($0, written) < distance($1, written) }
+      synonyms[written]
+      ?? names.min { distance($0, written) < distance($1, written) }
       .flatMap { distance($0, written) <= max(1, written.count / 3) ? $0 : nil }
     return "There is no setting '\(name)'"
       + (near.map { "; did you mean '\($0)'?" } ?? "; vae-dist config prints all of them")

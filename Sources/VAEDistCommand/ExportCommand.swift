@@ -95,7 +95,8 @@ struct ExportCommand: RankCommand {
       let record = try TensorBoardRecord(folder, restart: nil, time: facts.clockStart)
       for event in facts.events { try record.add(event) }
       try record.add(facts)
-      say("Events: \(TensorBoardRecord.folder(of: folder)); tensorboard --logdir \(shellQuoted(run))")
+      say(
+        "Events: \(TensorBoardRecord.folder(of: folder)); tensorboard --logdir \(shellQuoted(run))")
     }
   }
 }

@@ -1,7 +1,7 @@
 import Foundation
 
 /// How long the rest of a run takes, by how it has gone lately.
-struct Pace {
+package struct Pace {
   // Of steps one after the other, the older the less they count.
   private var steps = 0.0
   private var seconds = 0.0
@@ -12,8 +12,11 @@ struct Pace {
 
   private static let memorySeconds = 10.0
 
+  /// Nothing is known yet.
+  package init() {}
+
   /// A step has been made.
-  mutating func step(at now: ContinuousClock.Instant) {
+  package mutating func step(at now: ContinuousClock.Instant) {
     defer { (last, isPausing) = (now, false) }
     guard let last else { return }
     let elapsed = (now - last) / .seconds(1)
@@ -27,12 +30,12 @@ struct Pace {
   }
 
   /// An epoch has ended.
-  mutating func pause() { isPausing = true }
+  package mutating func pause() { isPausing = true }
 
   private var secondsPerStep: Double? { seconds > 0 ? seconds / steps : nil }
 
   /// What steps and pauses will take; nil before that can be told.
-  func seconds(steps remaining: Int, pauses: Int) -> Double? {
+  package func seconds(steps remaining: Int, pauses: Int) -> Double? {
     // The first steps are slower than all others.
     guard let secondsPerStep, seconds > 0.5 else { return nil }
     return Double(remaining) * secondsPerStep + Double(pauses) * (pauseSeconds ?? 0)

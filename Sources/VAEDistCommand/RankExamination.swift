@@ -122,7 +122,8 @@ enum RankExamination {
               + " \(all == 1 ? "thread" : "threads") of a host, which wait for each other",
             remedy: fits
               ? "fewer ranks, or fewer --threads"
-              : "mpirun --bind-to none, or --map-by slot:PE=1; launch/run says to mpirun what it needs")
+              : "mpirun --bind-to none, or --map-by slot:PE=1; launch/run says to mpirun what it needs"
+          )
         ]
       }
     }

@@ -21,7 +21,9 @@ extension ReportPage {
       let own = names.columns.indices.contains(place) ? names.columns[place] : "\(place + 1)"
       let (data, draws) = (column(portrait.originals, place), column(portrait.samples, place))
       let classes = names.classes[place]
-      return [own, Self.name(kind), Self.text(data, kind, classes), Self.text(draws, kind, classes)]
+      return [
+        own, Self.name(kind), Self.text(data, kind, classes), Self.text(draws, kind, classes),
+      ]
     }
   }
 

@@ -49,14 +49,16 @@ extension RunFacts.Model {
     return [
       Shown(
         name: "samples",
-        caption: "Samples: E[x|z], z ~ p(z)" + (classes > 0 ? ", of one class after the other" : ""),
+        caption: "Samples: E[x|z], z ~ p(z)"
+          + (classes > 0 ? ", of one class after the other" : ""),
         picture: picture(portrait.samples, columns: 10))
     ] + (pairs.isEmpty ? [] : [reconstructions]) + [
       Shown(
         name: latents.isEmpty ? "manifold" : "traversals",
         caption: latents.isEmpty
           ? "Manifold: E[x|z] over the plane of latents, the unit square through the Gaussian inverse distribution function.\(ofClass)"
-          : "Traversals: one latent a row from −3 to 3, the others 0; from above, by their KL divergence: "
+          : "Traversals: one latent a row from −3 to 3, the others 0; from above"
+            + (portrait.exampleCount > 0 ? ", by their KL divergence: " : ": ")
             + "\(latents.joined(separator: ", ")).\(ofClass)",
         picture: picture(portrait.paths, columns: portrait.pathColumns))
     ]

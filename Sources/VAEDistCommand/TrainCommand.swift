@@ -52,7 +52,8 @@ struct TrainCommand: RankCommand {
       ranks: ranks, reporter: reporter, end: time.map { start.advanced(by: $0) },
       isLast: true, writesReport: !run.noReport, writesEvents: run.tensorboard,
       places: file.map { $0.places(notIn: own) } ?? [:])
-    _ = try session.run(flags: given, folder: run.run.map { RunFolder(path: $0) }, resume: run.resume)
+    _ = try session.run(
+      flags: given, folder: run.run.map { RunFolder(path: $0) }, resume: run.resume)
   }
 
   private static func runOptions(_ flags: [String]) throws -> RunOptions {

@@ -1,4 +1,5 @@
 import DataLoading
+import Foundation
 import TestSupport
 import Testing
 
@@ -62,6 +63,17 @@ import Testing
     #expect(images.shape == [2] + decoded.shape)
     let row = try ArrayFileTests.rows(decoded).flatMap { $0 }
     #expect(try ArrayFileTests.rows(images) == [row, row])
+  }
+
+  @Test func imagesBesideFoldersOfImagesAreRefused() throws {
+    let folder = try TemporaryFolder()
+    let image = try contents(golden("jpeg/grey.jpg"))
+    try FileManager.default.createDirectory(
+      atPath: folder.path("cat"), withIntermediateDirectories: true)
+    for name in ["a.jpg", "cat/b.jpg"] { _ = try folder.write(image, to: name) }
+    #expect(throws: DataError.mixedFolder(path: folder.path, folder: "cat")) {
+      _ = try DataSource(name: folder.path)
+    }
   }
 
   @Test func imagesOfBothKindsLieTogether() throws {

@@ -27,6 +27,16 @@ import Testing
     #expect(together["ranks"]?["finding"]?.contains("3 ranks on 1 host") ?? false)
   }
 
+  @Test func ranksOnOneCoreAreSeen() throws {
+    let outcome = try Launch.mpirun(
+      ["-np", "2", "taskset", "-c", "0", Launch.product("vae-dist"), "doctor", "--json"])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    let ranks = try #require(try Self.findings(outcome.output)["ranks"])
+    #expect(ranks["verdict"] == "note" && ranks["remedy"]?.contains("--bind-to none") ?? false)
+    #expect(
+      ranks["finding"]?.contains("2 threads on 1 hardware thread of a host") ?? false, "\(ranks)")
+  }
+
   @Test func whatDoesNotWorkIsSaidWithARemedy() throws {
     let folder = try TemporaryFolder()
     let outcome = try Launch.run(

@@ -43,6 +43,10 @@ import Testing
         ["--initialize-from", first, "--hidden", "20"], Int32(65),
         "Tensor 'encoder.0.weight' is [30, 64]"
       ),
+      (
+        ["--initialize-from", first, "--hidden", "none"], 65,
+        "has a tensor 'decoder.0.bias', which the model does not have; the network must be that of --initialize-from, whose settings --config \(first)/config.yaml gives"
+      ),
       (["--initialize-from", "none"], 66, "'none' does not exist"),
       (["--initialize-from", "\(first)/config.yaml"], 65, "is not a whole safetensors file"),
     ] {

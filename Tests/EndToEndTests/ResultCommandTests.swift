@@ -72,6 +72,37 @@ import Testing
     #expect(names.allSatisfy { !$0.hasSuffix(".partial") }, "\(names)")
   }
 
+  // A conditional model keeps to one class on a way: the example's, or the first.
+  @Test func waysAreOfOneClass() throws {
+    let folder = try TemporaryFolder()
+    let run = try Self.train("conditional", in: folder)
+    let output = folder.path("s.csv")
+    // Digits' labels begin 0, 1, … 9, 0, 1; rows of the test examples are known from what encode says.
+    func labels(_ arguments: [String]) throws -> [String] {
+      let outcome = try Launch.alone("vae-dist", arguments + ["--output", output])
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      let lines = try String(contentsOfFile: output, encoding: .utf8).split(separator: "\n")
+      let column = try #require(lines[0].split(separator: ",").firstIndex(of: "label"))
+      return lines.dropFirst().map { String($0.split(separator: ",")[column]) }
+    }
+    let all = try labels(["encode", run])
+    let rows = try String(contentsOfFile: output, encoding: .utf8).split(separator: "\n")
+      .dropFirst().compactMap { $0.split(separator: ",").first.map(String.init) }
+    let first = try #require(all.indices.first { all[$0] != "0" })
+    let second = try #require(all.indices.first { all[$0] != all[first] })
+    #expect(
+      try labels(["traverse", run, "--latents", "0,2", "--steps", "2", "--row", rows[first]])
+        == Array(repeating: all[first], count: 4))
+    #expect(try labels(["traverse", run, "--latents", "1", "--steps", "3"]) == ["0", "0", "0"])
+    #expect(
+      try labels(["traverse", run, "--latents", "1", "--steps", "2", "--label", "7"]) == ["7", "7"])
+    let ends = [rows[first], rows[second], rows[first]].joined(separator: ",")
+    #expect(
+      try labels(["interpolate", run, "--rows", ends, "--steps", "2"])
+        == [all[first], all[first], all[second], all[second]])
+    #expect(try labels(["sample", run, "--count", "3"]) == ["0", "1", "2"])
+  }
+
   @Test func wrongQuestionsAreRefusedInOneSentence() throws {
     let folder = try TemporaryFolder()
     let run = try Self.train("conditional", in: folder)
@@ -79,7 +110,9 @@ import Testing
     _ = try folder.write(npy([[1, 2, 3, 4], [5, 6, 7, 8]]), to: "four.npy")
     let cases: [([String], Int32, String)] = [
       (["manifold", run], 64, "Error: The model has 3 latents, and a manifold two; traverse"),
-      (["sample", run, "--label", "10"], 64, "--label is 10; the model knows classes from 0 to 9"),
+      (
+        ["sample", run, "--label", "10"], 64, "--label is '10'; the model knows classes from 0 to 9"
+      ),
       (["sample", plane, "--label", "1"], 64, "--label 1 is for conditional models"),
       (["sample", run, "--count", "0"], 64, "Error: --count is 0; it must be"),
       (["sample", run, "--temperature", "-1"], 64, "Error: --temperature is -1.0; it must be"),
@@ -96,7 +129,10 @@ import Testing
       (["interpolate", run, "--rows", "3,-1"], 64, "Row -1 is not among the 180 examples (test)"),
       (["reconstruct", run, "--rows", "0"], 64, "Row 0 is not among the 180 examples (test)"),
       (["encode", run, "--output", "x.pdf"], 64, "--output 'x.pdf' has none of the endings"),
-      (["encode", run, "--output", folder.path("x.png")], 64, "x.png'"),
+      (
+        ["encode", run, "--output", folder.path("x.png")], 64,
+        "x.png': encode writes numbers, as .npz, .npy, .csv or .tsv"
+      ),
       (["encode", run, "--scale", "2"], 64, "--scale 2.0 needs --data"),
       (["encode", folder.path("nothing")], 66, "nothing' does not exist"),
       (["score", run, "--top", "-1"], 64, "--top is -1; it must be at least 0"),

@@ -132,8 +132,15 @@ import Testing
   }
 
   static let badFiles: [(String, String)] = [
-    ("latnet: 20", "line 1, column 1: Unknown option 'latnet'"),
-    ("epochs: 3\nlatent: many", "line 2, column 1: The value 'many' is invalid for 'latent"),
+    ("latnet: 20", "line 1, column 1: There is no setting 'latnet'; did you mean 'latent'?"),
+    ("seed: 1\nlatnet:", "line 2, column 1: There is no setting 'latnet'; did you mean 'latent'?"),
+    ("lr: 1", "There is no setting 'lr'; did you mean 'learning-rate'?"),
+    ("global_batch_size: 1", "did you mean 'global-batch-size'?"),
+    ("quark: 1", "There is no setting 'quark'; vae-dist config prints all of them"),
+    ("epochs: 3\nlatent: many", "line 2, column 9: The value 'many' is invalid for 'latent'"),
+    ("epochs: 3\nlatent: -1", "line 2, column 9: --latent is -1; it must be at least 1"),
+    ("latent: 3\nlatent: 4", "line 1, column 1: settings are given twice: latent"),
+    ("quiet: maybe", "line 1, column 8: 'quiet' is 'maybe'; it must be true or false"),
     ("- 1\n- 2", "settings are lines of the form 'latent: 20'"),
     ("latent: {a: 1}", "'latent' is neither a value nor a list of values"),
     ("resume: true", "line 1, column 1: 'resume' belongs on the command line"),
@@ -165,6 +172,28 @@ import Testing
     #expect(outcome.status == 64)
     #expect(outcome.errors.hasPrefix("Error: 'run.yaml' "), "\(outcome.errors)")
     #expect(outcome.errors.contains(sentence), "\(outcome.errors)")
+  }
+
+  // What is there or not is heard from a file, too; the command line's values are its own.
+  @Test func switchesOfConfigurationFilesCount() throws {
+    let folder = try TemporaryFolder()
+    _ = try folder.write(
+      Array("no-report: true\ntensorboard: true\nquiet: true\nlatent: 0\nhidden: [8]\n".utf8),
+      to: "run.yaml")
+    let outcome = try Launch.alone(
+      "vae-dist",
+      ["train", "--config", "run.yaml", "--latent", "2", "--epochs", "1", "--run", "r"],
+      in: folder.path)
+    #expect(outcome.status == 0 && outcome.output.isEmpty, "\(outcome)")
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder.path("r"))
+    #expect(
+      Set(names) == ["checkpoints", "config.yaml", "metrics.jsonl", "tensorboard"], "\(names)")
+    let wrong = try Launch.alone(
+      "vae-dist", ["train", "--config", "run.yaml", "--latent", "-2"], in: folder.path)
+    #expect(wrong.errors.hasPrefix("Error: --latent is -2"), "\(wrong.errors)")
+    let both = try Launch.alone(
+      "vae-dist", ["train", "--config", "run.yaml", "--verbose"], in: folder.path)
+    #expect(both.status == 64 && both.errors.contains("--quiet and --verbose are both given"))
   }
 
   // A conditional model scores other data with their own labels, and the label matters.

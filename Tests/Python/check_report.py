@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
@@ -18,8 +19,9 @@ MODELS = {
     "images": ["--latent", "5"],
     "plane": ["--latent", "2", "--prior", "mixture", "--prior-components", "5"],
     "spectra": ["--data", "{folder}/spectra.npy", "--likelihood", "gaussian", "--latent", "1"],
-    "table": ["--data", "{folder}/table.npy", "--likelihood", "table", "--columns",
-              "2 gaussian, bernoulli, poisson"],
+    "table": ["--data", "{folder}/table.csv", "--likelihood", "table", "--columns",
+              "2 gaussian, bernoulli, poisson, categorical 3", "--labels", "{folder}/table.csv:kind"],
+    "gone": ["--data", "{folder}/gone.npy", "--likelihood", "gaussian", "--latent", "3"],
 }
 
 
@@ -31,8 +33,11 @@ def main(program: str, keep: str | None) -> None:
         rng = np.random.default_rng(1)
         shift = rng.uniform(0, 6, (400, 1))
         np.save(folder / "spectra.npy", np.sin(np.linspace(0, 9, 120) + shift).astype("f4"))
-        np.save(folder / "table.npy", np.column_stack([
-            rng.normal(50, 9, (400, 2)), rng.random(400) < 0.3, rng.poisson(4, 400)]))
+        table = pd.DataFrame(rng.normal(50, 9, (400, 2)), columns=["age", "size & weight"])
+        table["ill"], table["visits"] = rng.random(400) < 0.3, rng.poisson(4, 400)
+        table["kind"] = rng.choice(["B cell", "T <cell>", "NK"], 400)
+        table.to_csv(folder / "table.csv", index=False)
+        np.save(folder / "gone.npy", rng.normal(size=(300, 8, 8)))
         run = lambda *arguments: subprocess.run(
             [program, *arguments], check=True, timeout=120, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, cwd=folder)
@@ -40,6 +45,9 @@ def main(program: str, keep: str | None) -> None:
             run("train", "--run", f"{name} <&> run", "--epochs", "5", "--hidden", "30",
                 *(flag.format(folder=folder) for flag in flags))
         run("report", *(f"{name} <&> run" for name in ("images", "plane")), "--output", "both.html")
+        # Data that are gone cost what needs them alone.
+        (folder / "gone.npy").unlink()
+        run("report", "gone <&> run")
         reports = {name: folder / f"{name} <&> run" / "report.html" for name in MODELS}
         reports["both"] = folder / "both.html"
         with sync_playwright() as playwright:
@@ -68,13 +76,17 @@ def check(browser, name: str, path: pathlib.Path, folder: pathlib.Path) -> None:
         assert page.evaluate("[...document.images].every(i => i.naturalWidth > 0)"), what
         assert "<&> run" in page.title(), page.title()
         charts = page.locator("svg.chart")
-        assert charts.count() >= 4, (what, charts.count())
+        assert charts.count() >= (3 if name == "gone" else 4), (what, charts.count())
+        text = page.inner_text("body")
+        if name == "table":
+            assert "size & weight" in text and "T <cell>" in text and "draws of the model" in text, text
+        if name == "gone":
+            assert "The data cannot be read" in text and page.locator("img").count() == 2, text
         if name in ("images", "plane"):
             assert page.locator("img").count() == 3, what
             assert page.locator("circle.dot").count() > 100, what
         if name == "both":
             assert page.locator("img").count() == 6, what
-            text = page.inner_text("body")
             assert "What differs" in text and "prior-components" in text, text
         shot = page.screenshot(path=folder / f"{name}-{size[0]}-{scheme}.png", full_page=True)
         pixels = np.asarray(Image.open(io.BytesIO(shot)).convert("L")).astype(int)

@@ -6,9 +6,11 @@
 import csv
 import json
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -122,6 +124,28 @@ def main(program: str) -> None:
             names = {"classes": ["cat", "dog"], "cifar": [f"thing {i}" for i in range(10)]}[data]
             assert [names[label] for label in encoded["label"]] == list(encoded["label_name"]), data
             assert [wanted[row] for row in encoded["row"]] == list(encoded["label"]), data
+        # Pixels are those that are stored, whatever a file says of gamma or transparency; of 16 bits the nearest 8.
+        deep = rng.integers(0, 65536, (5, 9, 8)).astype("u2")
+        clear = rng.integers(0, 256, (5, 9, 8, 4)).astype("u1")
+        gamma = b"gAMA" + struct.pack(">I", 100_000)
+        for i in range(5):
+            png(f"deep/{i}.png", deep[i])
+            png(f"clear/{i}.png", clear[i])
+            png(f"gamma/{i}.png", images[i])
+            whole = (folder / f"gamma/{i}.png").read_bytes()
+            chunk = struct.pack(">I", 4) + gamma + struct.pack(">I", zlib.crc32(gamma))
+            (folder / f"gamma/{i}.png").write_bytes(whole[:33] + chunk + whole[33:])
+            (folder / "palette").mkdir(exist_ok=True)
+            Image.fromarray(clear[i, ..., :3]).quantize(40).save(folder / f"palette/{i}.png")
+            (folder / "pair").mkdir(exist_ok=True)
+            Image.merge("LA", [Image.fromarray(images[i]), Image.fromarray(images[i + 9])]).save(folder / f"pair/{i}.png")
+            png(f"bits/{i}.png", images[i] > 99)
+        same("deep", np.round(deep / 257).astype("u1"))
+        same("clear", clear[..., :3])
+        same("gamma", images[:5])
+        same("palette", np.stack([np.asarray(Image.open(folder / f"palette/{i}.png").convert("RGB")) for i in range(5)]))
+        same("pair", images[:5])
+        same("bits", ((images[:5] > 99) * 255).astype("u1"))
         png("grey/zz.png", images[0][:, :5])
         assert "has 8x5 pixels, and the images before it 8x9" in call("convert", "grey", "out.npy").stderr
         # JPEG decodes to the bytes that Pillow has, in colour and in grey.
@@ -144,22 +168,45 @@ def main(program: str) -> None:
         assert array["shape"] == [305, 7] and report["advice"]["likelihood"] == "table"
 
         # The command that inspect gives trains.
-        makers = {
-            "gaussian": x[:, :3].clip(-9, 9), "continuous-bernoulli": rng.random((200, 5)),
-            "poisson": rng.poisson(4, (200, 30)), "negative-binomial": rng.poisson(rng.gamma(1, 9, (200, 30))),
-            "zero-inflated-negative-binomial": rng.poisson(rng.gamma(1, 9, (200, 220))),
-            "bernoulli": (rng.random((200, 9)) < 0.4), "discretized-logistic": rng.integers(0, 256, (60, 8, 8, 3)).astype("u1"),
-            "table": np.column_stack([rng.normal(40, 9, 200), rng.random(200) < 0.3, rng.lognormal(0, 1.5, 200)]),
-        }
-        for likelihood, values in makers.items():
-            np.save(folder / "m.npy", values)
-            advice = json.loads(call("inspect", "m.npy", "--json").stdout)["advice"]
-            assert advice["likelihood"] == likelihood, (likelihood, advice)
+        bytes_of = lambda *shape: rng.integers(0, 256, shape).astype("u1")
+        unit = rng.normal(size=(200, 60))
+        makers = [
+            ("gaussian", unit, ""), ("gaussian", 3000 * unit + 9000, "--scale 10000"),
+            ("table", unit * 10.0 ** rng.integers(-3, 3, 60), '"60 gaussian"'), ("continuous-bernoulli", rng.random((200, 5)), ""),
+            ("table", rng.normal(5, 1, (200, 4)), '"4 gaussian"'),
+            ("poisson", rng.poisson(4, (200, 30)), ""), ("negative-binomial", rng.poisson(rng.gamma(1, 9, (200, 30))), ""),
+            ("zero-inflated-negative-binomial", rng.poisson(rng.gamma(1, 9, (200, 90))), "--library-size observed"),
+            ("bernoulli", rng.random((200, 9)) < 0.4, ""),
+            ("discretized-logistic", bytes_of(60, 8, 8, 3), "--network conv"), ("bernoulli", bytes_of(60, 7, 5), "--binarize dynamic"),
+            ("bernoulli", bytes_of(60, 100), "--binarize dynamic"), ("bernoulli", bytes_of(60, 100).astype("f4"), "--scale 255"),
+            ("bernoulli", rng.integers(0, 17, (60, 8, 8)).astype("u1"), "--scale 16"),
+            ("table", np.column_stack([rng.normal(40, 9, 200), rng.random(200) < 0.3, rng.lognormal(0, 1.5, 200)]),
+             '"gaussian, bernoulli, log-normal"'),
+            # Ages, years, sums of money, a score from 1 to 5, children.
+            ("table", np.column_stack([rng.integers(18, 90, 200), rng.integers(1950, 2020, 200),
+                                       rng.lognormal(10, 0.9, 200).round(), rng.integers(1, 6, 200), rng.poisson(2.5, 200)]),
+             '"2 gaussian, log-normal, categorical 6, poisson"'),
+        ]
+        for number, (likelihood, values, flags) in enumerate(makers):
+            (folder / "a b").mkdir(exist_ok=True)
+            np.save(folder / f"a b/m{number}.npy", values)
+            advice = json.loads(call("inspect", f"a b/m{number}.npy", "--json").stdout)["advice"]
+            assert advice["likelihood"] == likelihood and flags in advice["command"], (likelihood, flags, advice)
             command = advice["command"].replace("vae-dist", program, 1)
             done = subprocess.run(
-                f"{command} --steps 2 --run trial-{likelihood} --no-report", shell=True, cwd=folder, timeout=60,
+                f"{command} --steps 2 --run trial-{number} --no-report", shell=True, cwd=folder, timeout=60,
                 capture_output=True, text=True)
             assert done.returncode == 0, (command, done.stderr)
+        # A column without a value, and names of rows, are left out of a table of text.
+        mixed["empty"] = np.nan
+        mixed["name"] = [f"row {i}" for i in range(300)]
+        mixed.to_csv(folder / "n.csv", index=False)
+        advice = json.loads(call("inspect", "n.csv", "--json").stdout)["advice"]
+        assert '--skip-columns empty,name' in advice["command"] and "categorical 4" in advice["command"], advice
+        done = subprocess.run(
+            f"{advice['command'].replace('vae-dist', program, 1)} --steps 2 --run trial-n --no-report", shell=True,
+            cwd=folder, timeout=60, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
     print(f"{count} files read as numpy has them, {len(makers)} commands of inspect tried")
 
 
