@@ -42,9 +42,9 @@ struct CIFARBinary {
     for path in paths {
       let file = try ByteStorage(mapping: path)
       if file.bytes.isEmpty || file.bytes.count % Self.recordSize != 0 {
-        throw .wrongSize(
-          path: path, actual: file.bytes.count,
-          promised: max(1, file.bytes.count / Self.recordSize) * Self.recordSize)
+        throw .damagedArchive(
+          path: path,
+          reason: "\(file.bytes.count) bytes are no whole number of records of \(Self.recordSize)")
       }
       files.append(file)
     }

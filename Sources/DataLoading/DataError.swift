@@ -141,7 +141,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
       "'\(path)' is a sparse matrix by columns (CSC), of which no row can be read by itself; store it by rows, in"
         + " Python: adata.X = adata.X.tocsr()"
     case .damagedImage(let path, let reason):
-      "'\(path)' is a damaged image: \(reason)"
+      "'\(path)' cannot be read as an image: \(reason)"
     case .otherImageSize(let path, let size, let expected):
       "'\(path)' has \(size) pixels, and the images before it \(expected); bring all to one size first"
     case .noSuchColumn(let path, let name, let columns, let count):

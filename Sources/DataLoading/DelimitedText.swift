@@ -14,6 +14,7 @@ struct DelimitedText {
   private let path: String
   private let lines: TextLines
   private let separator: UInt8
+  private let parser: NumberParser
   /// What the values of an example are called.
   private(set) var names = DataNames()
   private var header: [String] = []  // empty where the first line is values already
@@ -28,8 +29,17 @@ struct DelimitedText {
   /// What separates fields, by the file's name; nil for files that are no tables of text.
   static func separator(of path: String) -> UInt8? {
     let name = path.lowercased()
-    if name.hasSuffix(".csv") { return UInt8(ascii: ",") }
-    return name.hasSuffix(".tsv") || name.hasSuffix(".tab") ? UInt8(ascii: "\t") : nil
+    let own = name.hasSuffix(".gz") ? name.dropLast(3) : name[...]
+    if own.hasSuffix(".csv") { return UInt8(ascii: ",") }
+    return own.hasSuffix(".tsv") || own.hasSuffix(".tab") ? UInt8(ascii: "\t") : nil
+  }
+
+  // What separates the fields of a first line: of .csv files that have no comma there, semicolons or tabs.
+  private static func separator(
+    _ usual: UInt8, in line: Range<Int>, _ lines: TextLines
+  ) -> UInt8 {
+    let other = [UInt8(ascii: ";"), UInt8(ascii: "\t")].first { lines.fields(line, $0).count > 1 }
+    return lines.fields(line, usual).count > 1 ? usual : other ?? usual
   }
 
   /// `x.csv:name` as the file and a column; nil for other names.
@@ -47,13 +57,24 @@ struct DelimitedText {
     _ path: String, _ source: ByteStorage, separator: UInt8, choice: ColumnChoice
   ) throws(DataError) {
     self.path = path
-    self.separator = separator
     lines = TextLines(source)
     var position = source.bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
     guard let first = lines.next(&position) else { throw .empty(path: path, shape: [0]) }
-    let fields = lines.fields(first, separator)
+    let separator = Self.separator(separator, in: first, lines)
+    self.separator = separator
+    // Who writes semicolons has commas in numbers.
+    let parser = separator == UInt8(ascii: ";") ? NumberParser.ofCommas : .shared
+    self.parser = parser
+    var fields = lines.fields(first, separator)
+    // R leaves the names of rows without one, at times without a field for it.
+    var second = position
+    if let row = lines.next(&second), lines.fields(row, separator).count == fields.count + 1,
+      fields.contains(where: { parser.number($0) == nil })
+    {
+      fields.insert("", at: 0)
+    }
     columnCount = fields.count
-    if fields.contains(where: { Self.number($0) == nil }) || Self.areNumbersOfColumns(fields) {
+    if fields.contains(where: { parser.number($0) == nil }) || Self.areNumbersOfColumns(fields) {
       header = fields
       start = position
     } else {
@@ -158,7 +179,7 @@ struct DelimitedText {
       guard !undecided.isEmpty, let line = lines.next(&position) else { break }
       for (column, text) in lines.fields(line, separator).enumerated()
       where undecided.contains(column) {
-        guard let value = Self.number(text) else {
+        guard let value = parser.number(text) else {
           found[column] = []
           undecided.remove(column)
           continue
@@ -201,15 +222,6 @@ struct DelimitedText {
 
   // MARK: Fields
 
-  // A field as a number; NaN for a missing value, nil for text.
-  private static func number(_ text: String) -> Float? {
-    var text = text
-    return text.withUTF8 { bytes in
-      guard let start = bytes.baseAddress else { return .nan }
-      return NumberParser.shared.field(start, start + bytes.count)
-    }
-  }
-
   // A field between separators as the number of its text; NaN for a missing value, nil for an unknown text.
   private static func number(
     _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ numbers: [String: Float]
@@ -224,7 +236,7 @@ struct DelimitedText {
     guard let base = lines.bytes.baseAddress?.assumingMemoryBound(to: UInt8.self),
       var target = values.baseAddress
     else { return }
-    let (width, separator, parser) = (width, separator, NumberParser.shared)
+    let (width, separator, parser) = (width, separator, parser)
     let isOfNumbers = places.indices.map { places[$0] >= 0 && numbers[$0] == nil }
     while row < rowCount, let line = lines.next(&position) {
       var field = base + line.lowerBound
@@ -294,7 +306,7 @@ struct DelimitedText {
       let value =
         numbers[column].map { numbers in
           NumberParser.isMissing(own) ? .nan : numbers[own]
-        } ?? Self.number(own)
+        } ?? parser.number(own)
       if let value { values[place] = value } else { wrong = wrong ?? (column, own) }
     }
     if count != columnCount {

@@ -41,6 +41,27 @@ struct GzipReader: ~Copyable {
   }
 }
 
+/// The contents of a gzip file of one member, whose last four bytes say how many there are.
+///
+/// - Throws: ``DataError/damagedGzip(path:reason:)`` also where there are more.
+func inflatedFile(_ path: String, _ compressed: ByteStorage) throws(DataError) -> ByteStorage {
+  let size = compressed.bytes.suffix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
+  let storage = ByteStorage(count: size, path: path) { memory throws(DataError) in
+    let reader = try GzipReader(path: path)
+    let count = try reader.read(into: memory)
+    var more: UInt8 = 0
+    let rest = try withUnsafeMutableBytes(of: &more) { byte throws(DataError) in
+      try reader.read(into: byte)
+    }
+    if count != size || rest > 0 {
+      throw .damagedGzip(
+        path: path, reason: "it is cut short, or of several parts; unpack it first: gunzip")
+    }
+  }
+  try storage.load()
+  return storage
+}
+
 /// Inflates a whole gzip file into memory of the size that its contents promise, and a byte more.
 ///
 /// libdeflate does it when all is well; when something is wrong, zlib says what.

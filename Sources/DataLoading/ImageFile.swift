@@ -1,10 +1,6 @@
 internal import CLibpng
 internal import CTurboJPEG
 
-#if canImport(Glibc)
-internal import Glibc
-#endif
-
 /// A PNG or JPEG image: what its header says, and its pixels.
 struct ImageFile: Sendable {
   let path: String
@@ -20,9 +16,10 @@ struct ImageFile: Sendable {
   /// - Throws: ``DataError/damagedImage(path:reason:)``.
   init(_ path: String) throws(DataError) {
     self.path = path
-    isJPEG = !path.lowercased().hasSuffix(".png")
+    // By its first bytes: names are wrong now and then.
+    let file = try ByteStorage(mapping: path)
+    isJPEG = file.bytes.starts(with: [0xFF, 0xD8])
     if isJPEG {
-      let file = try ByteStorage(mapping: path)
       let decoder = Decoder()
       var facts = (width: Int32(0), height: Int32(0), sampling: Int32(0), space: Int32(0))
       let failed = tjDecompressHeader3(
@@ -30,16 +27,17 @@ struct ImageFile: Sendable {
         UInt(file.bytes.count), &facts.width, &facts.height, &facts.sampling, &facts.space)
       if failed != 0 { throw .damagedImage(path: path, reason: decoder.complaint) }
       (height, width) = (Int(facts.height), Int(facts.width))
+      if [TJCS_CMYK, TJCS_YCCK].contains(where: { Int32($0.rawValue) == facts.space }) {
+        throw .damagedImage(path: path, reason: "its colours are CMYK; save it as RGB")
+      }
       hasColor = facts.space != Int32(TJCS_GRAY.rawValue)
       byteCount = file.bytes.count
     } else {
       var facts = vd_png_facts()
       if vd_png_read(path, &facts, nil, 0, 0, 0) != 0 { throw Self.damaged(path, &facts) }
-      var status = stat()
-      stat(path, &status)
       (height, width) = (Int(facts.height), Int(facts.width))
       hasColor = facts.has_color != 0
-      byteCount = Int(status.st_size)
+      byteCount = file.bytes.count
     }
   }
 

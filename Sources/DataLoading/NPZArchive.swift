@@ -76,8 +76,11 @@ struct NPZArchive {
         members.filter { isColumn ? $0.header.shape.count == 1 : $0.header.shape.count > 1 }
       }
     guard found.count == 1, let member = found.first else {
+      // What may be meant comes first.
+      let others = members.filter { member in !found.contains { $0.index == member.index } }
       throw .notInArchive(
-        path: path, name: name, members: members.map { "\($0.name) \($0.header.shape)" })
+        path: path, name: name,
+        members: (found + others).map { "\($0.name) \($0.header.shape)" })
     }
     return member
   }

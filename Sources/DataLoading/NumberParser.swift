@@ -8,11 +8,18 @@ internal import Glibc
 /// the product lies as near as that to the middle between two floats. Those, and what is no usual number, are left to
 /// the C library (after Clinger 1990, *How to Read Floating Point Numbers Accurately*).
 struct NumberParser {
-  /// One for everybody.
-  static let shared = NumberParser()
+  /// Of numbers with a point.
+  static let shared = NumberParser(point: UInt8(ascii: "."))
+  /// Of numbers with a decimal comma, or a point.
+  static let ofCommas = NumberParser(point: UInt8(ascii: ","))
 
   private static let largestPower = 60
   private let powers: [Double] = (0...largestPower).map { strtod("1e\($0)", nil) }
+  private let point: UInt8
+
+  private init(point: UInt8) {
+    self.point = point
+  }
 
   /// A field: a number, NaN where it is empty or says that a value is missing; nil for text.
   func field(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> Float? {
@@ -22,7 +29,7 @@ struct NumberParser {
     if first == last { return .nan }
     var p = first
     if let value = number(&p, last), p == last { return value }
-    return Self.word(first, last)
+    return word(first, last)
   }
 
   /// 12, -3.5 or +.5e-3, as far as it goes; nil for what is none, and for a hard case.
@@ -40,11 +47,11 @@ struct NumberParser {
     var mantissa = UInt64(0)
     Self.takeDigits(&p, end, &mantissa)
     var (digits, exponent) = (p - first, 0)
-    if p < end && p.pointee == 46 {
+    if p < end && p.pointee == point {
       p += 1
-      let point = p
+      let fraction = p
       Self.takeDigits(&p, end, &mantissa)
-      exponent = point - p
+      exponent = fraction - p
       digits -= exponent
     }
     if digits == 0 { return nil }
@@ -110,6 +117,15 @@ struct NumberParser {
 
   // MARK: Words
 
+  /// A field as text: a number, NaN for a missing value, nil for text.
+  func number(_ text: String) -> Float? {
+    var text = text
+    return text.withUTF8 { bytes in
+      guard let start = bytes.baseAddress else { return .nan }
+      return field(start, start + bytes.count)
+    }
+  }
+
   private static let missing = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", "."]
 
   // What pandas takes for missing: in a column of texts, "none" is one of them.
@@ -121,13 +137,14 @@ struct NumberParser {
   /// Whether a field of a column of texts says that there is none.
   static func isMissing(_ text: String) -> Bool { missingTexts.contains(text) }
 
-  private static func word(
+  private func word(
     _ first: UnsafePointer<UInt8>, _ last: UnsafePointer<UInt8>
   ) -> Float? {
-    let text = String(
+    var text = String(
       decoding: UnsafeBufferPointer(start: first, count: last - first), as: UTF8.self)
+    if point == UInt8(ascii: ",") { text = text.replacing(",", with: ".") }
     let word = text.lowercased()
-    if missing.contains(word) { return .nan }
+    if Self.missing.contains(word) { return .nan }
     if word == "true" { return 1 }
     if word == "false" { return 0 }
     // Hexadecimal and the like are not meant.

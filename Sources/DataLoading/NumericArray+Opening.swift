@@ -38,12 +38,15 @@ extension NumericArray {
       return
     }
     let mapped = try ByteStorage(mapping: path)
-    if mapped.bytes.starts(with: [0x1f, 0x8b]) {
+    let isGzip = mapped.bytes.starts(with: [0x1f, 0x8b])
+    let separator = DelimitedText.separator(of: path)
+    if isGzip && separator == nil {
       self = try Self.openGzip(path, mapped, isColumn: isColumn)
       return
     }
-    if let separator = DelimitedText.separator(of: path) {
-      let table = try DelimitedText(path, mapped, separator: separator, choice: choice)
+    if let separator {
+      let text = isGzip ? try inflatedFile(path, mapped) : mapped
+      let table = try DelimitedText(path, text, separator: separator, choice: choice)
       let (header, storage, checksum) = try table.array()
       try self.init(
         path: choice.only.map { "\(path):\($0)" } ?? path, header: header, storage: storage,

@@ -38,6 +38,7 @@ struct TextLines {
         line = line.lowerBound..<line.upperBound - 1
       }
       if line.isEmpty || bytes[line.lowerBound] == Self.hash { continue }
+      if bytes[line.lowerBound] == 32 && bytes[line].allSatisfy({ $0 == 32 }) { continue }
       return line
     }
     return nil

@@ -96,11 +96,11 @@ struct ObservationOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
-    help: "What means of counts add up to with --library-size observed.")
-  var total: Double = 10_000
+    help: "What means of counts add up to with --library-size observed. (default: 10000)")
+  var total: Double?
 
   func validate() throws {
-    if !(Float(total) > 0 && Float(total).isFinite) {
+    if let total, !(Float(total) > 0 && Float(total).isFinite) {
       throw ValidationError("--total is \(total); it must be above 0")
     }
   }
@@ -109,14 +109,14 @@ struct ObservationOptions: ParsableArguments {
     var options = Inference.Options()
     options.observation = draw ? .draw : .mean
     options.seed = seed
-    options.total = Float(total)
+    if let total { options.total = Float(total) }
     return options
   }
 
   var values: [(name: String, value: String)] {
     [
       ("--draw", "\(draw)"), ("--seed", "\(seed)"), ("--label", label ?? "default"),
-      ("--total", "\(total)"),
+      ("--total", total.map { "\($0)" } ?? "default"),
     ]
   }
 }

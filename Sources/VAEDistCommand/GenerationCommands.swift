@@ -104,6 +104,14 @@ extension Question {
   ) throws {
     var asked = observation.options
     asked.labels = try number(ofLabel: observation.label).map { .all($0) } ?? usual
+    if let total = observation.total, saved.configuration.librarySize == .none {
+      try ranks.onEveryRank {
+        throw UsageError(
+          description:
+            "--total \(total) is for models of --library-size observed, and this one is of"
+            + " \(saved.configuration.librarySize.rawValue)")
+      }
+    }
     let paths = try ranks.onEveryRank { try self.paths(hasPicture: tile != nil) }
     let hasLabels = inference.label(ofRow: 0, asked) != nil
     let labelNames = saved.names.labels

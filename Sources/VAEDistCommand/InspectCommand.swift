@@ -151,7 +151,10 @@ struct InspectCommand: RankCommand {
             + (array.infiniteValues > 0 ? "" : first))
       }
       if array.duplicates > 0 {
-        lines.append("    \(grouped(array.duplicates)) examples are the same as an earlier one")
+        lines.append(
+          array.duplicates == 1
+            ? "    1 example is the same as an earlier one"
+            : "    \(grouped(array.duplicates)) examples are the same as an earlier one")
       }
       if array.constantColumns > 0 {
         lines.append(

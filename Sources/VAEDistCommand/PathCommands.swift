@@ -165,7 +165,8 @@ struct ManifoldCommand: RankCommand {
       if latent == 2 { return }
       throw UsageError(
         description:
-          "The model has \(latent) latents, and a manifold two; traverse shows them one at a time")
+          "The model has \(latent) latent\(latent == 1 ? "" : "s"), and a manifold two; traverse shows them one at a time"
+      )
     }
     try question.show(
       .given(LatentPaths.manifold(size: size)), count: size * size, observation, columns: size,

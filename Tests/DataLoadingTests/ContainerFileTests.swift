@@ -93,6 +93,6 @@ import Testing
     _ = try folder.write(whole, to: "a.jpg")
     _ = try folder.write(Array(whole.prefix(whole.count - 40)), to: "b.jpg")
     let error = #expect(throws: DataError.self) { try DataSource(name: folder.path).train.load() }
-    #expect(error?.description.contains("b.jpg' is a damaged image") == true)
+    #expect(error?.description.contains("b.jpg' cannot be read as an image") == true)
   }
 }

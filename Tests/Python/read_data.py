@@ -69,6 +69,14 @@ def main(program: str) -> None:
         pd.DataFrame(x).to_csv(folder / "g.csv", index=False)
         same("g.csv", x)
 
+        # As Excel writes tables where commas are decimal, R names of rows, and pandas compressed.
+        mixed.to_csv(folder / "h.csv", index=False, sep=";")
+        same("h.csv", wanted)
+        mixed.to_csv(folder / "i.csv.gz", index=False)
+        same("i.csv.gz", wanted)
+        (folder / "j.csv").write_text('"a","b"\n' + "".join(f'"{i}",{i},{i / 8}\n' for i in range(9)))
+        same("j.csv", np.column_stack([np.arange(9), np.arange(9) / 8]))
+
         np.savez(folder / "one.npz", x=x, y=labels)
         same("one.npz", x)
         same("one.npz:x", x)
@@ -157,7 +165,7 @@ def main(program: str) -> None:
             same(name, np.stack([np.asarray(Image.open(path)) for path in sorted((folder / name).iterdir())]))
         png("torn/a.png", images[0])
         (folder / "torn/b.png").write_bytes((folder / "torn/a.png").read_bytes()[:50])
-        assert "is a damaged image" in call("convert", "torn", "out.npy").stderr
+        assert "cannot be read as an image" in call("convert", "torn", "out.npy").stderr
 
         # What inspect says, against numpy.
         doubled = np.concatenate([with_gaps, with_gaps[:5]])

@@ -305,7 +305,9 @@ import Training
       _ = try PreparedData(configuration, agreement: Self.ranks)
       Issue.record("\(likelihood) accepted \(rows)")
     } catch let failure as SharedFailure {
-      #expect(failure.message == "'\(configuration.data)' \(sentence)")
+      #expect(
+        failure.message
+          == "'\(configuration.data)' \(sentence); vae-dist inspect says what fits such data")
     }
   }
 
