@@ -172,7 +172,7 @@ package struct ConfigurationFile {
         "\(name):"
           + value.split(separator: ",").map { "\n  - \($0.drop { $0 == " " })" }.joined()
       case "skip-columns":
-        "\(name): "
+        "\(name):"
           + (try Yams.dump(object: value.components(separatedBy: ","), width: -1)
             .split(separator: "\n").map { "\n  \($0)" }.joined())
       case "hidden":

@@ -22,9 +22,25 @@ struct Reader: Sendable {
     Reader(name: "npy", fileExtension: "npy", files: { _ in npyFiles() }, read: readArray),
     Reader(name: "idx", fileExtension: "idx3-ubyte", files: { _ in idxFiles() }, read: readArray),
     Reader(
-      name: "gzip", fileExtension: "npy.gz", files: { folder in try gzipFiles(folder) },
+      name: "gzip", fileExtension: "npy.gz",
+      files: { folder in try gzipFiles(npyFiles() + idxFiles(), folder) },
       read: readArray),
-    Reader(name: "csv", fileExtension: "csv", files: { _ in csvFiles() }, read: readArray),
+    Reader(
+      name: "csv", fileExtension: "csv", files: { _ in csvFiles() },
+      read: { path in
+        try readArray(path)
+        // By the columns of another file, with a column left out, and as labels, which not all of them have.
+        var known = DataNames()
+        (known.columns, known.classes) = (["b", "a"], [0: ["x", "y"]])
+        for choice in [ColumnChoice(known: known), ColumnChoice(skipping: ["2"])] {
+          guard let array = try? DataSource(name: path, choice: choice).train else { continue }
+          try? array.load()
+        }
+        _ = try? DataSource(name: path, labels: LabelRequest(train: "\(path):a", test: nil))
+      }),
+    Reader(
+      name: "csv-gzip", fileExtension: "csv.gz",
+      files: { folder in try gzipFiles(csvFiles(), folder) }, read: readArray),
     Reader(
       name: "npz", fileExtension: "npz", files: { folder in try archiveFiles(folder) },
       read: readArray),
@@ -116,6 +132,9 @@ struct Reader: Sendable {
     [
       "1,2,3\n4,5.5,-6e-3\n", "a,\"b, \"\"c\",d\n\"1\",NA,\"2\"\n\n# x\n3,,nan\n",
       ",x,y\r\n0,1,1e400\r\n1,.5,+7\r\n", "\u{feff}1\n123456789012345678901234567890\n",
+      "b,a\nx,\"p, q\"\ny,NA\n\"x\",\"r\"\"s\"\n", "a;b\n1,5;t\n-2e3;u\n",
+      "\"a\",\"b\"\n\"1\",2,x\n",
+      "0,1,2,3\n0.12345678901234567890123,1e-400,9007199254740993,16777217\n",
     ].map { Array($0.utf8) }
   }
 
@@ -158,8 +177,8 @@ struct Reader: Sendable {
     ]
   }
 
-  private static func gzipFiles(_ folder: String) throws -> [[UInt8]] {
-    try (npyFiles() + idxFiles()).enumerated().map { index, file in
+  private static func gzipFiles(_ files: [[UInt8]], _ folder: String) throws -> [[UInt8]] {
+    try files.enumerated().map { index, file in
       let path = "\(folder)/seed-\(index)"
       try Data(file).write(to: URL(filePath: path))
       _ = try Launch.run(["gzip", "-f", path], seconds: 10)
@@ -197,7 +216,9 @@ struct Reader: Sendable {
       path: RunFolder(path: "\(folder)/run").checkpoints.path(step: 2))
     return [
       Array(
-        file.metadata.filter { $0.key != SafetensorsFile.digestKey }
+        file.metadata.merging([
+          SavedModel.namesKey: #"{"classes":{"0":["x","y"]},"columns":["a","b"],"labels":["p"]}"#
+        ]) { $1 }.filter { $0.key != SafetensorsFile.digestKey }
           .map { "\($0.key)\t\($0.value)" }.sorted().joined(separator: "\n").utf8)
     ]
   }
