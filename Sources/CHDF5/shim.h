@@ -104,7 +104,7 @@ static inline int vd_h5_text_attribute(hid_t object, const char *name, char *tex
 }
 
 // The texts of a data set of one axis, one behind the other with a 0 at the end of each, for free(); NULL where it
-// holds none, or more than `limit`.
+// holds none, more than `limit`, or two gigabytes of them; `count` says how many there are all the same.
 static inline char *vd_h5_texts(hid_t file, const char *name, hsize_t limit, hsize_t *count, size_t *length) {
   hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
   if (dataset < 0) return NULL;
@@ -127,7 +127,7 @@ static inline char *vd_h5_texts(hid_t file, const char *name, hsize_t limit, hsi
     free(words);
   } else if (is_text) {
     size_t size = H5Tget_size(type);
-    char *words = size <= SIZE_MAX / *count ? (char *)malloc(*count * size) : NULL;
+    char *words = size <= (1u << 31) / *count ? (char *)malloc(*count * size) : NULL;
     texts = words && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, words) >= 0
                 ? (char *)calloc(*count, size + 1)
                 : NULL;

@@ -56,7 +56,6 @@ static inline int vd_png_read(
       if (png_get_rowbytes(png, info) != row) png_error(png, "its colours changed while it was read");
       for (int pass = 0; pass < passes; pass++)
         for (png_uint_32 y = 0; y < facts->height; y++) png_read_row(png, memory + y * row, NULL);
-      png_read_end(png, NULL);
     }
     failed = 0;
   }

@@ -85,6 +85,10 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case otherClass(path: String, example: Int, label: UInt32, classes: Int)
   /// A class of another name than those that there are.
   case unknownClass(path: String, name: String, known: [String])
+  /// Classes by name where a model knows numbers.
+  case namedClasses(path: String, name: String)
+  /// A column whose texts are others than those that there are.
+  case otherClasses(path: String, column: String, expected: [String])
   /// More examples than can be numbered.
   case tooManyExamples(path: String, count: Int)
   /// A held-out fraction that leaves one side empty.
@@ -163,8 +167,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
     case .otherColumns(let path, let place, let found, let expected):
       "'\(path)' has '\(found)' as column \(place + 1), where the training data have '\(expected)'"
     case .notANumber(let path, let line, let column, let text):
-      "'\(path)' has '\(text)' in column \(column) of line \(line), and numbers before it; a column is of numbers"
-        + " or of texts, and empty where a value is missing"
+      "'\(path)' has '\(text)' in column \(column) of line \(line), where numbers are needed; a column is of numbers or"
+        + " of texts, by its first value, and empty where one is missing"
     case .otherFieldCount(let path, let line, let count, let expected):
       "'\(path)' has \(count) fields in line \(line), and \(expected) in the first"
     case .unsupportedType(let path, let type):
@@ -211,6 +215,10 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
         + " 0 to \(classes - 1); --classes sets how many there are when a run begins"
     case .unknownClass(let path, let name, let known):
       "'\(path)' has the class '\(name)', which is none of those that there are: \(Self.some(known, of: 10))"
+    case .namedClasses(let path, let name):
+      "'\(path)' has classes by name, as '\(name)', where those before it are numbers; give them as numbers, too"
+    case .otherClasses(let path, let column, let expected):
+      "'\(path)' has other texts in column \(column) than those that there are: \(Self.some(expected, of: 10))"
     case .tooManyExamples(let path, let count):
       "'\(path)' has \(Self.grouped(count)) examples; at most 4,294,967,295 can be numbered"
     case .emptySplit(let fraction, let count):

@@ -59,15 +59,14 @@ public struct DataSource: Sendable {
     }
     try choice.known.map { known throws(DataError) in try train.check(names: known) }
     try test?.check(names: train.names)
-    let known = choice.known?.labels ?? []
     guard let labels else { return }
     if test == nil, let path = labels.test, labels.only == nil {
       throw .labelsWithoutExamples(path: path)
     }
     // Data without test examples of their own are scored whole.
     if labels.only != .test || test == nil {
-      trainLabels = try Self.labels(labels.train, found.besides.train, of: train)?
-        .numbered(as: known)
+      trainLabels = try Self.labels(labels.train, found.besides.train, of: train)
+      if let known = choice.known { trainLabels = try trainLabels?.numbered(as: known.labels) }
       if trainLabels == nil {
         trainLabels = try Self.builtInLabels(name, exampleCount: train.exampleCount)
       }
@@ -76,8 +75,10 @@ public struct DataSource: Sendable {
     guard let test, labels.only != .train else { return }
     // Test examples from elsewhere have other labels than those that lie beside the data.
     let beside = testPath == nil ? found.besides.test : nil
-    testLabels = try Self.labels(labels.test, beside, of: test)?
-      .numbered(as: known.isEmpty ? trainLabels?.names ?? [] : known)
+    testLabels = try Self.labels(labels.test, beside, of: test)
+    if let known = choice.known?.labels ?? trainLabels?.names {
+      testLabels = try testLabels?.numbered(as: known)
+    }
     if testLabels == nil {
       throw .noLabels(
         data: testPath ?? name, flag: labels.only == nil ? "--test-labels" : "--labels")
@@ -108,14 +109,15 @@ public struct DataSource: Sendable {
   ///   - name: What `--data` named.
   ///   - split: Which part of it.
   ///   - path: A file of labels, or nil.
-  ///   - known: What a model calls the classes 0, 1 …; empty where it knows none by name.
+  ///   - known: What a model calls the classes 0, 1 …; nil where there is no model of them.
   /// - Returns: The labels; nil where there are none.
   /// - Throws: ``DataError`` if they do not fit, or a file was named that is none.
   public static func labelsIfAny(
     of array: NumericArray, beside name: String, split: Split, given path: String?,
-    known: [String] = []
+    known: [String]? = nil
   ) throws(DataError) -> Labels? {
-    try labels(of: array, beside: name, split: split, given: path)?.numbered(as: known)
+    let found = try labels(of: array, beside: name, split: split, given: path)
+    return if let known { try found?.numbered(as: known) } else { found }
   }
 
   private static func labels(
@@ -179,7 +181,7 @@ public struct DataSource: Sendable {
         train: try NumericArray(opening: name, choice), test: nil, knownScale: nil)
     }
     if let (file, member) = split(name), member != nil, access(file, F_OK) == 0 {
-      return DataSource(train: try NumericArray(opening: name), test: nil, knownScale: nil)
+      return DataSource(train: try NumericArray(opening: name, choice), test: nil, knownScale: nil)
     }
     switch name {
     case "digits":

@@ -4,23 +4,18 @@ internal import CLibdeflate
 internal import Glibc
 #endif
 
-/// A table as text: a line an example, numbers or texts between commas or tabs.
+/// A table as text: a line an example, numbers or texts between commas, tabs or semicolons.
 ///
-/// A first line that is no row of numbers, or is 0, 1, 2 … as pandas calls columns that nobody named, names the columns;
-/// a first column without a name is row numbers, as pandas writes them, and left out. Fields may stand in quotes. Lines
-/// that are empty or begin with # are passed over. A column is of texts where the first of its fields that is not missing
-/// is one; each text is then the number of its place among the column's different texts in order.
+/// A first column without a name is that of rows, and left out. Fields may stand in quotes. Lines that are empty or begin
+/// with # are passed over. A column is of texts where the first of its fields that is not missing is one; each text is
+/// then the number of its place among the column's different texts in order.
 struct DelimitedText {
   private let path: String
   private let lines: TextLines
-  private let separator: UInt8
-  private let parser: NumberParser
+  private let dialect: TextDialect
   /// What the values of an example are called.
   private(set) var names = DataNames()
-  private var header: [String] = []  // empty where the first line is values already
-  private var columnCount = 0
   private var rowCount = 0
-  private var start = 0  // of the first row
   // For each column of the file its place in the array, -1 where it is left out.
   private var places: [Int] = []
   // For each column of the file the numbers of its texts; nil where it is of numbers.
@@ -32,14 +27,6 @@ struct DelimitedText {
     let own = name.hasSuffix(".gz") ? name.dropLast(3) : name[...]
     if own.hasSuffix(".csv") { return UInt8(ascii: ",") }
     return own.hasSuffix(".tsv") || own.hasSuffix(".tab") ? UInt8(ascii: "\t") : nil
-  }
-
-  // What separates the fields of a first line: of .csv files that have no comma there, semicolons or tabs.
-  private static func separator(
-    _ usual: UInt8, in line: Range<Int>, _ lines: TextLines
-  ) -> UInt8 {
-    let other = [UInt8(ascii: ";"), UInt8(ascii: "\t")].first { lines.fields(line, $0).count > 1 }
-    return lines.fields(line, usual).count > 1 ? usual : other ?? usual
   }
 
   /// `x.csv:name` as the file and a column; nil for other names.
@@ -58,35 +45,14 @@ struct DelimitedText {
   ) throws(DataError) {
     self.path = path
     lines = TextLines(source)
-    var position = source.bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
-    guard let first = lines.next(&position) else { throw .empty(path: path, shape: [0]) }
-    let separator = Self.separator(separator, in: first, lines)
-    self.separator = separator
-    // Who writes semicolons has commas in numbers.
-    let parser = separator == UInt8(ascii: ";") ? NumberParser.ofCommas : .shared
-    self.parser = parser
-    var fields = lines.fields(first, separator)
-    // R leaves the names of rows without one, at times without a field for it.
-    var second = position
-    if let row = lines.next(&second), lines.fields(row, separator).count == fields.count + 1,
-      fields.contains(where: { parser.number($0) == nil })
-    {
-      fields.insert("", at: 0)
+    guard let dialect = TextDialect(lines, usual: separator) else {
+      throw .empty(path: path, shape: [0])
     }
-    columnCount = fields.count
-    if fields.contains(where: { parser.number($0) == nil }) || Self.areNumbersOfColumns(fields) {
-      header = fields
-      start = position
-    } else {
-      start = first.lowerBound
-    }
-    position = start
+    self.dialect = dialect
+    var position = dialect.start
     while lines.next(&position) != nil { rowCount += 1 }
-    places = try Self.places(header, columnCount, choice, path)
-    if !header.isEmpty {
-      names.columns = places.indices.filter { places[$0] >= 0 }
-        .sorted { places[$0] < places[$1] }.map { header[$0] }
-    }
+    places = try Self.places(dialect, choice, path)
+    if !header.isEmpty { names.columns = columnNumbers.map { header[$0 - 1] } }
     numbers = Array(repeating: nil, count: columnCount)
     if choice.known == nil {
       try findTexts()
@@ -119,12 +85,30 @@ struct DelimitedText {
   }
 
   private var width: Int { places.count { $0 >= 0 } }
+  private var header: [String] { dialect.header }
+  private var columnCount: Int { dialect.columnCount }
+
+  /// For each value of an example the number of its column in the file, from 1 on.
+  var columnNumbers: [Int] {
+    places.indices.filter { places[$0] >= 0 }.sorted { places[$0] < places[$1] }.map { $0 + 1 }
+  }
+
+  /// What was taken for names, for people.
+  var note: String? {
+    if header.isEmpty { return "the first line is an example" }
+    if dialect.hasRowNames {
+      return "the first line names columns, and the first column, which has no name, rows"
+    }
+    return header.allSatisfy { Int($0) != nil }
+      ? "the first line, \(header.prefix(3).joined(separator: ", ")) …, names columns" : nil
+  }
 
   // MARK: Columns
 
   private static func places(
-    _ header: [String], _ count: Int, _ choice: ColumnChoice, _ path: String
+    _ dialect: TextDialect, _ choice: ColumnChoice, _ path: String
   ) throws(DataError) -> [Int] {
+    let (header, count) = (dialect.header, dialect.columnCount)
     func column(_ name: String) -> Int? {
       header.firstIndex(of: name) ?? Int(name).flatMap { (1...count).contains($0) ? $0 - 1 : nil }
     }
@@ -147,7 +131,7 @@ struct DelimitedText {
       }
       return places
     }
-    var skipped: Set<Int> = header.count > 1 && header[0].isEmpty ? [0] : []
+    var skipped: Set<Int> = dialect.hasRowNames ? [0] : []
     for name in choice.skipped {
       if let own = column(name) {
         skipped.insert(own)
@@ -174,12 +158,13 @@ struct DelimitedText {
   private mutating func findTexts() throws(DataError) {
     var undecided = Set(places.indices.filter { places[$0] >= 0 })
     var found: [Int: Set<String>] = [:]
-    var position = start
+    var position = dialect.start
     for _ in 0..<Self.linesToDecide {
       guard !undecided.isEmpty, let line = lines.next(&position) else { break }
-      for (column, text) in lines.fields(line, separator).enumerated()
+      for (column, text) in lines.fields(line, dialect.separator).enumerated()
       where undecided.contains(column) {
-        guard let value = parser.number(text) else {
+        if NumberParser.isMissing(text) { continue }
+        guard let value = dialect.parser.number(text) else {
           found[column] = []
           undecided.remove(column)
           continue
@@ -189,18 +174,21 @@ struct DelimitedText {
     }
     if found.isEmpty { return }
     let isWanted = places.indices.map { found[$0] != nil }
-    position = start
+    var count = 0  // of the texts of the column that has most
+    position = dialect.start
     while let line = lines.next(&position) {
-      lines.forEachField(line, separator) { column, text in
+      lines.forEachField(line, dialect.separator) { column, text in
         guard column < columnCount, isWanted[column], case let own = text(),
           !NumberParser.isMissing(own)
         else { return }
-        found[column]?.insert(own)
+        if found[column]?.insert(own).inserted ?? false {
+          count = max(count, found[column]?.count ?? 0)
+        }
       }
-      if let column = found.keys.first(where: { found[$0, default: []].count > Labels.mostClasses })
-      {
-        throw .tooManyTexts(path: path, column: name(column))
-      }
+      if count > Labels.mostClasses { break }
+    }
+    if let column = found.keys.first(where: { found[$0, default: []].count > Labels.mostClasses }) {
+      throw .tooManyTexts(path: path, column: name(column))
     }
     for (column, texts) in found {
       let classes = texts.sorted()
@@ -211,13 +199,6 @@ struct DelimitedText {
 
   private func name(_ column: Int) -> String {
     header.isEmpty ? "\(column + 1)" : "'\(header[column])'"
-  }
-
-  // What pandas calls columns that nobody named: 0, 1, 2 …, behind an empty name of the row numbers or not.
-  private static func areNumbersOfColumns(_ fields: [String]) -> Bool {
-    let hasIndex = fields.count > 1 && fields[0].isEmpty
-    let own = fields.dropFirst(hasIndex ? 1 : 0)
-    return (hasIndex || own.count > 3) && own.enumerated().allSatisfy { $1 == "\($0)" }
   }
 
   // MARK: Fields
@@ -231,12 +212,13 @@ struct DelimitedText {
   }
 
   private func fill(_ values: UnsafeMutableBufferPointer<Float>) throws(DataError) {
-    var position = start
+    var position = dialect.start
     var row = 0
     guard let base = lines.bytes.baseAddress?.assumingMemoryBound(to: UInt8.self),
       var target = values.baseAddress
     else { return }
-    let (width, separator, parser) = (width, separator, parser)
+    let (width, separator, parser) = (width, dialect.separator, dialect.parser)
+    let columnCount = columnCount
     let isOfNumbers = places.indices.map { places[$0] >= 0 && numbers[$0] == nil }
     while row < rowCount, let line = lines.next(&position) {
       var field = base + line.lowerBound
@@ -299,14 +281,14 @@ struct DelimitedText {
   ) throws(DataError) {
     var count = 0
     var wrong: (column: Int, text: String)?
-    lines.forEachField(line, separator) { column, text in
+    lines.forEachField(line, dialect.separator) { column, text in
       count += 1
       guard column < columnCount, case let place = places[column], place >= 0 else { return }
       let own = text()
       let value =
         numbers[column].map { numbers in
           NumberParser.isMissing(own) ? .nan : numbers[own]
-        } ?? parser.number(own)
+        } ?? dialect.parser.number(own)
       if let value { values[place] = value } else { wrong = wrong ?? (column, own) }
     }
     if count != columnCount {

@@ -41,22 +41,20 @@ struct GzipReader: ~Copyable {
   }
 }
 
-/// The contents of a gzip file of one member, whose last four bytes say how many there are.
+/// The contents of a gzip file that does not say how large they are; it is inflated twice.
 ///
-/// - Throws: ``DataError/damagedGzip(path:reason:)`` also where there are more.
-func inflatedFile(_ path: String, _ compressed: ByteStorage) throws(DataError) -> ByteStorage {
-  let size = compressed.bytes.suffix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
-  let storage = ByteStorage(count: size, path: path) { memory throws(DataError) in
+/// - Throws: ``DataError/damagedGzip(path:reason:)``.
+func inflatedFile(_ path: String) throws(DataError) -> ByteStorage {
+  let part = ByteStorage(count: 1 << 22, path: path) { memory throws(DataError) in
     let reader = try GzipReader(path: path)
-    let count = try reader.read(into: memory)
-    var more: UInt8 = 0
-    let rest = try withUnsafeMutableBytes(of: &more) { byte throws(DataError) in
-      try reader.read(into: byte)
-    }
-    if count != size || rest > 0 {
-      throw .damagedGzip(
-        path: path, reason: "it is cut short, or of several parts; unpack it first: gunzip")
-    }
+    var size = 0
+    while case let count = try reader.read(into: memory), count > 0 { size += count }
+    memory.storeBytes(of: size, as: Int.self)
+  }
+  try part.load()
+  let size = withExtendedLifetime(part) { part.bytes.loadUnaligned(as: Int.self) }
+  let storage = ByteStorage(count: size, path: path) { memory throws(DataError) in
+    _ = try GzipReader(path: path).read(into: memory)
   }
   try storage.load()
   return storage

@@ -171,6 +171,13 @@ final class HDF5File: Sendable {
     throw .notInArchive(path: path, name: name, members: words)
   }
 
+  /// How many texts an array of one axis holds; nil where it holds something else.
+  func textCount(_ name: String) -> Int? {
+    var (count, length) = (hsize_t(0), 0)
+    free(vd_h5_texts(handle, name, 0, &count, &length))
+    return count > 0 ? Int(clamping: count) : nil
+  }
+
   /// The texts of an array of one axis; nil where it holds something else, or more than so many.
   func texts(_ name: String, atMost limit: Int) -> [String]? {
     var (count, length) = (hsize_t(0), 0)
@@ -178,7 +185,7 @@ final class HDF5File: Sendable {
     defer { free(start) }
     var texts = UnsafeRawBufferPointer(start: start, count: length)
       .split(separator: 0, omittingEmptySubsequences: false)
-      .map { String(decoding: $0, as: UTF8.self) }
+      .map { textDecoded($0) }
     texts.removeLast()  // behind the last one's end
     return texts.count == count ? texts : nil
   }
@@ -198,12 +205,13 @@ final class HDF5File: Sendable {
     return try array.integers(atMost: Labels.mostClasses).map(String.init)
   }
 
-  /// What AnnData calls the columns of `X` and of the matrices beside it; empty elsewhere.
-  var columnNames: [String] {
+  /// What AnnData calls the columns of `X` and of its layers; empty elsewhere, or where there are others than so many.
+  func columnNames(count: Int) -> [String] {
     let node = vd_h5_open(handle, "var")
     if node < 0 { return [] }
     defer { H5Oclose(node) }
-    return Self.text(node, "_index").flatMap { texts("var/\($0)", atMost: 1 << 20) } ?? []
+    guard let name = Self.text(node, "_index"), textCount("var/\(name)") == count else { return [] }
+    return texts("var/\(name)", atMost: count) ?? []
   }
 
   /// Something of its contents, for comparing files before they are loaded.

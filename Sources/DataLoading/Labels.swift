@@ -18,7 +18,8 @@ public struct Labels: Sendable, Equatable {
   /// - Shape: `[exampleCount]`, or `[exampleCount, 1]`.
   /// - Throws: ``DataError`` with what is wrong.
   init(opening path: String, exampleCount: Int) throws(DataError) {
-    try self.init(NumericArray(columnAt: path), exampleCount: exampleCount)
+    try self.init(
+      NumericArray(columnAt: path, exampleCount: exampleCount), exampleCount: exampleCount)
   }
 
   /// Labels that are known already.
@@ -52,17 +53,17 @@ public struct Labels: Sendable, Equatable {
   public var classCount: Int { max(Int(values.max() ?? 0) + 1, names.count) }
 
   /// What a class is called, or its number where it has no name.
-  public func name(_ label: UInt32) -> String {
-    Int(label) < names.count ? names[Int(label)] : "\(label)"
-  }
+  public func name(_ label: UInt32) -> String { DataNames.name(Int(label), of: names) }
 
-  /// The same classes by the numbers that they have elsewhere, where both have names.
+  /// The same classes by the numbers that they have elsewhere; numbers are what they are.
   ///
-  /// - Parameter known: The names of classes 0, 1 …
-  /// - Returns: The labels, as they are where one side has no names.
-  /// - Throws: ``DataError/unknownClass(path:name:known:)`` for an example of another class.
+  /// - Parameter known: The names of classes 0, 1 …; empty where those are numbers alone.
+  /// - Returns: The labels.
+  /// - Throws: ``DataError/unknownClass(path:name:known:)`` for an example of another class, and
+  ///   ``DataError/namedClasses(path:name:)`` where names meet numbers.
   public func numbered(as known: [String]) throws(DataError) -> Labels {
-    if names.isEmpty || known.isEmpty || names == known { return self }
+    if names.isEmpty || names == known { return self }
+    if known.isEmpty { throw .namedClasses(path: path, name: names[0]) }
     let places = Dictionary(known.enumerated().map { ($1, UInt32($0)) }) { first, _ in first }
     var numbers: [UInt32] = []
     numbers.reserveCapacity(values.count)

@@ -144,7 +144,7 @@ struct NumberParser {
       decoding: UnsafeBufferPointer(start: first, count: last - first), as: UTF8.self)
     if point == UInt8(ascii: ",") { text = text.replacing(",", with: ".") }
     let word = text.lowercased()
-    if Self.missing.contains(word) { return .nan }
+    if Self.missing.contains(word) || Self.isMissing(text) { return .nan }
     if word == "true" { return 1 }
     if word == "false" { return 0 }
     // Hexadecimal and the like are not meant.

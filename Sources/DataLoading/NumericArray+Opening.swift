@@ -10,23 +10,28 @@ extension NumericArray {
   ///   - choice: What is read of a table of text.
   /// - Throws: ``DataError`` with what is wrong.
   init(opening path: String, _ choice: ColumnChoice = ColumnChoice()) throws(DataError) {
-    try self.init(opening: path, isColumn: false, choice)
+    try self.init(opening: path, column: nil, choice)
   }
 
   /// Opens a file of one value for each example, which may do without a second axis.
   ///
+  /// - Parameters:
+  ///   - path: The file, or a column of one: `x.csv:name`.
+  ///   - exampleCount: How many examples there are; texts of another number are not read.
   /// - Throws: ``DataError`` with what is wrong.
-  init(columnAt path: String) throws(DataError) {
-    try self.init(opening: path, isColumn: true, ColumnChoice())
+  init(columnAt path: String, exampleCount: Int) throws(DataError) {
+    try self.init(opening: path, column: exampleCount, ColumnChoice())
   }
 
+  // `column` counts the examples of a file of one value for each; nil for other files.
   private init(
-    opening path: String, isColumn: Bool, _ choice: ColumnChoice
+    opening path: String, column exampleCount: Int?, _ choice: ColumnChoice
   ) throws(DataError) {
+    let isColumn = exampleCount != nil
     if let (file, column) = DelimitedText.split(path) {
       var own = choice
       own.only = column
-      try self.init(opening: file, isColumn: isColumn, own)
+      try self.init(opening: file, column: exampleCount, own)
       return
     }
     if let (file, name) = NPZArchive.split(path) {
@@ -34,7 +39,7 @@ extension NumericArray {
       return
     }
     if let (file, name) = HDF5File.split(path) {
-      self = try Self.openHDF5(file, member: name, isColumn: isColumn)
+      self = try Self.openHDF5(file, member: name, column: exampleCount)
       return
     }
     let mapped = try ByteStorage(mapping: path)
@@ -45,13 +50,13 @@ extension NumericArray {
       return
     }
     if let separator {
-      let text = isGzip ? try inflatedFile(path, mapped) : mapped
+      let text = isGzip ? try inflatedFile(path) : mapped
       let table = try DelimitedText(path, text, separator: separator, choice: choice)
       let (header, storage, checksum) = try table.array()
       try self.init(
         path: choice.only.map { "\(path):\($0)" } ?? path, header: header, storage: storage,
         checksum: checksum)
-      names = table.names
+      (names, columnNumbers, note) = (table.names, table.columnNumbers, table.note)
       return
     }
     let header = try Self.header(mapped.bytes, path, isColumn: isColumn)
@@ -108,12 +113,19 @@ extension NumericArray {
   // Elements are mapped where they lie in the file as they are. What must go through libhdf5 is held in memory
   // if it fits, and read row by row if not.
   private static func openHDF5(
-    _ path: String, member name: String?, isColumn: Bool
+    _ path: String, member name: String?, column exampleCount: Int?
   ) throws(DataError) -> NumericArray {
-    try HDF5File.guarded(path) { () throws(DataError) in
+    let isColumn = exampleCount != nil
+    return try HDF5File.guarded(path) { () throws(DataError) in
       let file = try HDF5File(path: path)
-      if isColumn, let name, let texts = file.texts(name, atMost: mostTexts) {
-        return try classes(of: texts, "\(path):\(name)", file)
+      if let exampleCount, let name, let count = file.textCount(name) {
+        if count != exampleCount {
+          throw .otherLabelCount(
+            path: "\(path):\(name)", shape: [count], exampleCount: exampleCount)
+        }
+        if let texts = file.texts(name, atMost: count) {
+          return try classes(of: texts, "\(path):\(name)", file)
+        }
       }
       var array =
         switch try file.only(name, isColumn: isColumn) {
@@ -123,14 +135,12 @@ extension NumericArray {
       if isColumn {
         let classes = try name.map { name throws(DataError) in try file.classes(name) } ?? []
         if !classes.isEmpty { array.names.classes[0] = classes }
-      } else if case let columns = file.columnNames, columns.count == array.width {
-        array.names.columns = columns
+      } else if name.map({ $0 == "X" || $0.hasPrefix("layers/") }) ?? true {
+        array.names.columns = file.columnNames(count: array.width)
       }
       return array
     }
   }
-
-  private static let mostTexts = 1 << 28
 
   // Texts as the numbers of classes.
   private static func classes(

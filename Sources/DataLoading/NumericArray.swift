@@ -25,6 +25,16 @@ public struct NumericArray: Sendable {
 
   /// What values and their classes are called, where the file says so.
   public internal(set) var names = DataNames()
+  /// For each value of an example of a table of text the number of its column in the file, from 1 on; else empty.
+  public internal(set) var columnNumbers: [Int] = []
+  /// What of a table of text was taken for names, for people; nil where that goes without saying.
+  public internal(set) var note: String?
+
+  /// How a value's column is called: by its name, or its number in the file.
+  public func columnName(_ place: Int) -> String {
+    if names.columns.indices.contains(place) { return "'\(names.columns[place])'" }
+    return "\(columnNumbers.indices.contains(place) ? columnNumbers[place] : place + 1)"
+  }
 
   /// How many examples.
   public var exampleCount: Int { shape[0] }
@@ -115,6 +125,9 @@ public struct NumericArray: Sendable {
   ///
   /// - Throws: ``DataError/otherColumns(path:place:found:expected:)``.
   func check(names known: DataNames) throws(DataError) {
+    if let known = known.classes.first(where: { names.classes[$0.key] ?? $0.value != $0.value }) {
+      throw .otherClasses(path: path, column: columnName(known.key), expected: known.value)
+    }
     guard known.columns.count == names.columns.count else { return }
     for (place, pair) in zip(names.columns, known.columns).enumerated() where pair.0 != pair.1 {
       throw .otherColumns(path: path, place: place, found: pair.0, expected: pair.1)

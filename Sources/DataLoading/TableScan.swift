@@ -203,7 +203,7 @@ public struct TableScan: Sendable, Equatable {
     for (index, (column, kind)) in zip(columns, kinds).enumerated() {
       func refuse(_ found: String, _ needs: String) -> DataError {
         .unsuitableColumn(
-          path: path, column: array.names.column(index), found: found, needs: needs)
+          path: path, column: array.columnName(index), found: found, needs: needs)
       }
       if column.infinityCount > 0 {
         throw refuse(

@@ -6,6 +6,7 @@ internal import Glibc
 struct TextLines {
   static let quote = UInt8(ascii: "\"")
   private static let (newline, hash) = (UInt8(10), UInt8(ascii: "#"))
+  private static let notAvailable = Array("#N/A".utf8)
 
   private let source: ByteStorage
   var bytes: UnsafeRawBufferPointer { source.bytes }
@@ -22,12 +23,13 @@ struct TextLines {
     while position < count {
       let start = position
       var end = start
+      var quotes = 0
       // A line ends at the first line feed outside quotes; most have none.
       while true {
         let feed =
           memchr(base + end, Int32(Self.newline), count - end)
           .map { UnsafeRawPointer($0) - base } ?? count
-        let quotes = Self.quoteCount(base, start..<feed)
+        quotes += Self.quoteCount(base, end..<feed)
         end = feed
         if quotes % 2 == 0 || feed == count { break }
         end += 1
@@ -37,11 +39,17 @@ struct TextLines {
       if !line.isEmpty && bytes[line.upperBound - 1] == 13 {
         line = line.lowerBound..<line.upperBound - 1
       }
-      if line.isEmpty || bytes[line.lowerBound] == Self.hash { continue }
+      if line.isEmpty || isComment(bytes[line]) { continue }
       if bytes[line.lowerBound] == 32 && bytes[line].allSatisfy({ $0 == 32 }) { continue }
       return line
     }
     return nil
+  }
+
+  // # and what follows, but not Excel's and pandas' #N/A.
+  private func isComment(_ line: Slice<UnsafeRawBufferPointer>) -> Bool {
+    line.first == Self.hash && !line.starts(with: Self.notAvailable)
+      && !line.starts(with: Self.notAvailable.dropLast(2) + [65])
   }
 
   private static func quoteCount(_ base: UnsafeRawPointer, _ range: Range<Int>) -> Int {
@@ -112,6 +120,21 @@ struct TextLines {
     var rest = bytes
     while let first = rest.first, first <= 32 { rest.removeFirst() }
     while let last = rest.last, last <= 32 { rest.removeLast() }
-    return String(decoding: rest, as: UTF8.self)
+    return textDecoded(rest)
   }
+}
+
+/// Bytes as text: UTF-8, or what Windows programs of Western Europe write (Windows-1252).
+func textDecoded<Bytes: Collection>(_ bytes: Bytes) -> String where Bytes.Element == UInt8 {
+  if let text = String(validating: bytes, as: UTF8.self) { return text }
+  // What it has from 0x80 to 0x9F; the rest is as in Unicode.
+  let own: [UInt32] = [
+    0x20AC, 0x81, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160, 0x2039,
+    0x0152, 0x8D, 0x017D, 0x8F, 0x90, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
+    0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x9D, 0x017E, 0x0178,
+  ]
+  let scalars = bytes.compactMap { byte in
+    Unicode.Scalar((0x80..<0xA0).contains(byte) ? own[Int(byte) - 0x80] : UInt32(byte))
+  }
+  return String(String.UnicodeScalarView(scalars))
 }

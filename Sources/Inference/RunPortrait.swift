@@ -104,6 +104,15 @@ public struct RunPortrait: Sendable {
       try inference.observe(source, options) { all += $2 }
       return all
     }
+    // Of a conditional model of a table, draws of the classes that the examples beside them have.
+    if kind == .table, let examples = requested?.examples, examples.hasLabels {
+      let shown = Self.spread(count, Self.mostPoints)
+      var labels = [UInt32](repeating: 0, count: shown.count)
+      shown.withUnsafeBufferPointer { shown in
+        labels.withUnsafeMutableBufferPointer { examples.readLabels(shown, into: $0) }
+      }
+      options.labels = .rows((0..<Self.mostPoints).map { labels[$0 % labels.count] })
+    }
     samples =
       kind == .other
       ? [] : try observed(.prior(count: kind == .table ? Self.mostPoints : 100, temperature: 1))

@@ -34,9 +34,11 @@ final class TextTable: ResultFile {
     }
   }
 
-  // As RFC 4180 has it.
+  // As RFC 4180 has it, and where a reader would see a comment.
   private func quoted(_ text: String) -> String {
-    let isPlain = !text.contains { $0 == "\"" || $0.isNewline || separator.first == $0 }
+    let isPlain =
+      !text.hasPrefix("#")
+      && !text.contains { $0 == "\"" || $0.isNewline || separator.first == $0 }
     return isPlain ? text : "\"\(text.replacing("\"", with: "\"\""))\""
   }
 

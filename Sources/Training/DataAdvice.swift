@@ -22,6 +22,10 @@ public struct DataAdvice: Sendable, Equatable {
   public init(_ array: NumericArray, _ all: [TableScan.Column], isGrey: Bool) {
     let skipped = all.indices.filter { Self.isNothingToLearn($0, all[$0], of: array) }
     let kept = all.indices.filter { !skipped.contains($0) }
+    if kept.isEmpty {
+      (likelihood, reason, flags) = (.table, "no column is left to learn", [])
+      return
+    }
     let found = Self.look(
       Summary(array, kept.map { all[$0] }), kinds: kept.map { Self.kind(all[$0], array, $0) },
       hasTexts: kept.contains { array.names.classes[$0] != nil }, isGrey: isGrey)
@@ -165,8 +169,10 @@ public struct DataAdvice: Sendable, Equatable {
 
   // As --skip-columns says it.
   private static func name(_ place: Int, _ array: NumericArray) -> String {
-    let name = array.names.columns.indices.contains(place) ? array.names.columns[place] : ""
-    return name.isEmpty || name.contains(",") ? "\(place + 1)" : name
+    let names = array.names.columns
+    let name = names.indices.contains(place) ? names[place] : ""
+    let isClear = !name.isEmpty && !name.contains(",") && names.count { $0 == name } == 1
+    return isClear ? name : "\(array.columnNumbers[place])"
   }
 
   /// Above this a list of columns is nothing that a person would look through.

@@ -31,7 +31,10 @@ public struct DataInspection: Codable, Sendable {
 
     init(_ place: Int, _ array: NumericArray, _ column: TableScan.Column) {
       let names = array.names.columns
-      name = names.indices.contains(place) ? names[place] : "\(place + 1)"
+      name =
+        names.indices.contains(place)
+        ? names[place]
+        : "\(array.columnNumbers.indices.contains(place) ? array.columnNumbers[place] : place + 1)"
       let classes = array.names.classes[place]
       let hasNumbers = classes == nil && column.count > 0
       minimum = hasNumbers ? column.minimum : nil
@@ -70,6 +73,8 @@ public struct DataInspection: Codable, Sendable {
     public let residence: NumericArray.Residence
     /// SHA-256 of shape, format and elements.
     public let digest: String
+    /// What of a table of text was taken for names; nil where that goes without saying.
+    public let note: String?
     /// The columns one by one; nil where examples are images, or have too many values to be looked at.
     public let columns: [Column]?
     /// What the classes of the labels beside the data are called, or their numbers; nil where there are no labels.
@@ -89,6 +94,7 @@ public struct DataInspection: Codable, Sendable {
       case constantColumns = "constant_columns"
       case residence
       case digest
+      case note
       case columns
       case classes
     }
@@ -114,6 +120,7 @@ public struct DataInspection: Codable, Sendable {
       constantColumns = columns.count { $0.minimum == $0.maximum && $0.count == count }
       residence = array.residence
       digest = scan.digest(of: array)
+      note = array.note
       self.columns =
         array.shape.count == 2 && array.width <= DataAdvice.mostTableColumns
         ? columns.enumerated().map { Column($0, array, $1) } : nil

@@ -127,7 +127,7 @@ public struct PreparedData: Sendable {
     if configuration.likelihood == .table { return }
     if let first = array.names.classes.min(by: { $0.key < $1.key }) {
       throw .textColumn(
-        path: array.path, column: array.names.column(first.key), texts: first.value)
+        path: array.path, column: array.columnName(first.key), texts: first.value)
     }
   }
 

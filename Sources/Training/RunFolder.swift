@@ -22,7 +22,8 @@ public struct RunFolder: Sendable {
   init?(ofCheckpoint path: String) {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropLast()
     guard parts.last == Self.checkpointsName[...] else { return nil }
-    self.init(path: parts.dropLast().joined(separator: "/"))
+    let own = parts.dropLast()
+    self.init(path: own.isEmpty ? "." : own.joined(separator: "/"))
     if !DurableFile.exists(configurationPath) { return nil }
   }
 

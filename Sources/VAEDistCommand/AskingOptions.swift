@@ -221,7 +221,7 @@ struct Question {
     [.int64(labels.map { Int64($0) })]
       + (names.isEmpty
         ? []
-        : [.text(labels.map { Int($0) < names.count ? names[Int($0)] : "\($0)" })])
+        : [.text(labels.map { DataNames.name(Int($0), of: names) })])
   }
 
   /// The paths to write, results first.

@@ -54,15 +54,14 @@ struct AskedExamples {
   init(_ options: ExampleOptions, _ question: Question) throws {
     let requested = try options.request.open(for: question.saved, question.ranks)
     try self.init(
-      requested, options.split, labels: options.labels, known: question.saved.names.labels,
-      question.ranks)
+      requested, options.split, labels: options.labels, known: question.saved, question.ranks)
   }
 
   /// Takes some that are open, and looks for their labels.
   ///
   /// Collective.
   init(
-    _ requested: RequestedExamples, _ split: Split, labels given: String?, known: [String],
+    _ requested: RequestedExamples, _ split: Split, labels given: String?, known saved: SavedModel,
     _ ranks: Agreement
   ) throws {
     self.requested = requested
@@ -70,6 +69,10 @@ struct AskedExamples {
     // Examples that were held out have their labels among those of the training examples.
     let isOfTraining = split == .train || requested.examples.rows != nil
     let path = given ?? (isOfTraining ? own.labels : own.testLabels)
+    // What a conditional model knows by number must not be renumbered.
+    let isOther = own.data != saved.configuration.data || given != nil
+    let isKnown = saved.configuration.condition == .labels
+    let known = isKnown && (isOther || !saved.names.labels.isEmpty) ? saved.names.labels : nil
     labels = try ranks.onEveryRank {
       try DataSource.labelsIfAny(
         of: array, beside: own.data, split: split, given: path, known: known)

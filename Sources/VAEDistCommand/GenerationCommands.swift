@@ -140,14 +140,12 @@ extension Question {
     }
     let isOfOneClass =
       if case .all = asked.labels { hasLabels } else { false }
-    let label = inference.label(ofRow: 0, asked).map { " of class \(name(ofLabel: $0))" } ?? ""
+    let label = inference.label(ofRow: 0, asked).map {
+      " of class \(DataNames.name(Int($0), of: labelNames))"
+    }
     try tell(
-      rows: count, what + (isOfOneClass ? label : ""), files: paths.results + paths.pictures)
-  }
-
-  private func name(ofLabel label: UInt32) -> String {
-    let names = saved.names.labels
-    return Int(label) < names.count ? names[Int(label)] : "\(label)"
+      rows: count, what + (isOfOneClass ? label ?? "" : ""),
+      files: paths.results + paths.pictures)
   }
 
   /// Draws images side by side.

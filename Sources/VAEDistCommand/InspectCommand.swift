@@ -117,8 +117,8 @@ struct InspectCommand: RankCommand {
   private static func lines(of columns: [DataInspection.Column]) -> [String] {
     let width = min(columns.map(\.name.count).max() ?? 0, 30)
     return columns.map { column in
-      let name = column.name.padding(
-        toLength: max(width, column.name.count), withPad: " ", startingAt: 0)
+      let name =
+        column.name + String(repeating: " ", count: max(width - column.name.count, 0))
       let what =
         if let texts = column.texts, let count = column.textCount {
           "\(grouped(count)) \(count == 1 ? "text" : "texts"): "
@@ -147,7 +147,7 @@ struct InspectCommand: RankCommand {
       }
       if array.missingValues > 0 {
         lines.append(
-          "    \(grouped(array.missingValues)) values are missing (NaN)"
+          "    \(grouped(array.missingValues)) \(array.missingValues == 1 ? "value is" : "values are") missing (NaN)"
             + (array.infiniteValues > 0 ? "" : first))
       }
       if array.duplicates > 0 {
@@ -161,6 +161,7 @@ struct InspectCommand: RankCommand {
           "    \(grouped(array.constantColumns)) of \(grouped(array.shape[1...].reduce(1, *))) values never vary"
         )
       }
+      if let note = array.note { lines.append("    \(note)") }
       if let classes = array.classes {
         lines.append(
           "    labels of \(grouped(classes.count)) classes beside them: \(Self.some(classes))")

@@ -34,12 +34,17 @@ enum MachineExamination {
   static var usableCores: Int {
     let mask = allowedProcessorMask().reduce(0) { $0 + $1.nonzeroBitCount }
     let all = mask > 0 ? mask : ProcessInfo.processInfo.processorCount
+    return max(1, min(all, quota ?? all))
+  }
+
+  /// Processors whose time the group of this process may use together; nil where there is no quota.
+  static var quota: Int? {
     // "200000 100000" are two processors' time; "max" is no quota.
     let words = ((try? String(contentsOfFile: "/sys/fs/cgroup/cpu.max", encoding: .utf8)) ?? "")
       .split(whereSeparator: \.isWhitespace)
     guard words.count == 2, let quota = Double(words[0]), let period = Double(words[1]), period > 0
-    else { return all }
-    return max(1, min(all, Int((quota / period).rounded())))
+    else { return nil }
+    return max(1, Int((quota / period).rounded()))
   }
 
   static func precision() -> Finding {

@@ -111,7 +111,9 @@ enum RankExamination {
     // Whether the ranks of a host want more than all that they may use together.
     let perHost = Dictionary(grouping: hosts.indices) { hosts[$0] }
     for ranks in perHost.values {
-      let all = Self.union(ranks.map { masks[$0] })
+      let union = Self.union(ranks.map { masks[$0] })
+      let cores = union > 0 ? union : ProcessInfo.processInfo.processorCount
+      let all = min(cores, MachineExamination.quota ?? cores)
       let threads = ranks.reduce(0) { $0 + wanted[$1] }
       if threads > all {
         let fits = all >= ranks.count || all >= ProcessInfo.processInfo.processorCount

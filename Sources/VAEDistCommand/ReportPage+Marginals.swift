@@ -57,7 +57,7 @@ extension ReportPage {
       for value in values where value >= 0 && value < Double(most) { counts[Int(value)] += 1 }
       let order = counts.indices.sorted { counts[$0] > counts[$1] }.filter { counts[$0] > 0 }
       return order.prefix(4).map { number in
-        let name = classes.flatMap { $0.indices.contains(number) ? $0[number] : nil } ?? "\(number)"
+        let name = DataNames.name(number, of: classes ?? [])
         return "\(name) \(String(format: "%.0f %%", 100 * Double(counts[number]) / count))"
       }.joined(separator: ", ") + (order.count > 4 ? " …" : "")
     }

@@ -9,7 +9,7 @@ import Training
 extension RunFacts.Model {
   /// What a label is called, or its number.
   func name(ofLabel label: Int) -> String {
-    labelNames.indices.contains(label) ? labelNames[label] : "\(label)"
+    DataNames.name(label, of: labelNames)
   }
 
   /// A picture, by the name that it has in files and events.

@@ -67,8 +67,10 @@ struct RunFacts {
     do {
       let examples = try requested ?? ExampleRequest().open(for: saved, ranks)
       requested = examples
-      asked = try AskedExamples(
-        examples, .test, labels: nil, known: saved.names.labels, ranks)
+      // Labels that are gone cost colours alone.
+      do {
+        asked = try AskedExamples(examples, .test, labels: nil, known: saved, ranks)
+      } catch is SharedFailure {}
     } catch let failure as SharedFailure {
       trouble = failure.message
     }

@@ -163,10 +163,10 @@ final class TerminalReporter: TrainingObserver {
   func didRecord(_ event: MetricsEvent) {
     if let eventFile { tellTensorBoard { try eventFile.add(event) } }
     switch event.event {
-    case "train":
-      train = event
+    case "train": train = event
+    case "evaluate":
+      latestTest = event
       pace.pause()
-    case "evaluate": latestTest = event
     default: break
     }
     // An epoch's line waits for its evaluation, if it has one.

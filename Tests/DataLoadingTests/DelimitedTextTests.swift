@@ -27,6 +27,9 @@ import Testing
     ("row numbers of pandas", ",a,b\n0,1,2\n1,3,4\n", [[1, 2], [3, 4]]),
     ("columns that nobody named in pandas", "0,1,2,3\n5,6,7,8\n", [[5, 6, 7, 8]]),
     ("and row numbers", ",0,1\n0,6,7\n", [[6, 7]]),
+    ("classes without a header", "5,a\n6,b\n7,a\n", [[5, 0], [6, 1], [7, 0]]),
+    ("Excel's mark", "sep=;\na;b\n1;2\n", [[1, 2]]),
+    ("decimal commas between tabs", "a\tb\n1,5\t2,5\n", [[1.5, 2.5]]),
     ("three numbers are an example", "0,1,2\n5,6,7\n", [[0, 1, 2], [5, 6, 7]]),
     ("quotes", "\"a, b\",\"c\"\"d\"\n\"1\",\" 2 \"\n3,\"4\"\n", [[1, 2], [3, 4]]),
     ("a line feed in quotes", "\"a\nb\",c\n1,2\n", [[1, 2]]),
@@ -44,6 +47,7 @@ import Testing
     ("decimal commas between semicolons", "a;b\n1,5;2\n-3,25e1;4.5\n", [[1.5, 2], [-32.5, 4.5]]),
     ("lines of spaces", "a,b\n1,2\n   \n3,4\n", [[1, 2], [3, 4]]),
     ("names of rows without a name, as R's", "a,b\nr1,1,2\nr2,3,4\n", [[1, 2], [3, 4]]),
+    ("their numbers", "a,b\n1,5,6\n2,7,8\n", [[5, 6], [7, 8]]),
   ]
 
   @Test(arguments: tables) func numbersAreRead(
@@ -51,7 +55,7 @@ import Testing
   ) throws {
     #expect(try Self.rows(text) == expected, "\(what)")
     // The same between tabs, where no field has commas of its own.
-    if !text.contains("\"") && !text.contains(";") {
+    if !text.contains("\"") && !text.contains(";") && !text.contains("\t") {
       #expect(
         try Self.rows(text.replacing(",", with: "\t"), name: "x.tsv") == expected, "\(what)")
     }
@@ -118,8 +122,11 @@ import Testing
     ("a,b\n1,2\n3,4,5\n", "has 3 fields in line 3, and 2 in the first"),
     (
       "a,city\n1,7\n2,Paris\n",
-      "has 'Paris' in column 'city' of line 3, and numbers before it; a column is of numbers or of texts"
+      "has 'Paris' in column 'city' of line 3, where numbers are needed; a column is of numbers or of texts"
     ),
+    // A separator at the end of rows is no name of rows in front of them.
+    ("a,b,c\n1,10,100,\n2,20,200,\n", "has 4 fields in line 2, and 3 in the first"),
+    ("x\n1,5\n2,7\n", "has 2 fields in line 2, and 1 in the first"),
     ("1,2\n3,0x10\n", "has '0x10' in column 2 of line 2"),
     ("1,2\n3,1 2\n", "has '1 2' in column 2 of line 2"),
     ("1,2\n3,--1\n", "has '--1' in column 2"),
@@ -128,6 +135,18 @@ import Testing
     ("", "is empty"),
     ("\n\n", "is empty"),
   ]
+
+  // The first value of the first example is missing, and pandas has nothing to do with it.
+  @Test func aMissingFirstValueIsNoNameOfRows() throws {
+    let rows = try Self.rows(",0\n100,0\n101,1\n")
+    #expect(rows.count == 3 && rows[0][0].isNaN && rows[1] == [100, 0])
+  }
+
+  // A quote that nobody closes makes one line of the rest, but not a search of the rest at each line.
+  @Test(.timeLimit(.minutes(1))) func aLoneQuoteCostsOnePass() {
+    let text = "1\"x,2\n" + String(repeating: "3,4\n", count: 1_000_000)
+    #expect(throws: DataError.self) { _ = try Self.rows(text) }
+  }
 
   @Test(arguments: wrong) func whatIsNoTableIsSaidWithItsLine(_ text: String, _ words: String) {
     let error = #expect(throws: DataError.self) { try Self.rows(text) }

@@ -36,7 +36,9 @@ import Testing
   @Test func textsAreTheNumbersOfTheirOrder() throws {
     // The grades begin with a number, and so are numbers: their first text is an error.
     let error = #expect(throws: DataError.self) { try Self.open(Self.table) }
-    #expect(error?.description.contains("has 'A' in column 'grade' of line 4") == true)
+    #expect(
+      error?.description.contains("has 'A' in column 'grade' of line 4, where numbers are needed")
+        == true)
     let array = try Self.open(Self.table, ColumnChoice(skipping: ["grade"]))
     #expect(array.names.columns == ["name", "size", "kind, of it"])
     #expect(array.names.classes == [0: ["p1", "p2", "p3", "p4"], 2: ["a", "b \"x\"", "none"]])
@@ -84,7 +86,7 @@ import Testing
         "has 'y' in column 'b' of line 2, which is none of the classes that there are: x, z"
       ),
       ("a,c\n1,5\n", "has no column 'b'; its columns are a, c"),
-      ("a,b,c\nw,x,5\n", "has 'w' in column 'a' of line 2, and numbers before it"),
+      ("a,b,c\nw,x,5\n", "has 'w' in column 'a' of line 2, where numbers are needed"),
     ] {
       let error = #expect(throws: DataError.self) {
         try Self.open(text, ColumnChoice(known: known))
@@ -120,6 +122,69 @@ import Testing
     let error = #expect(throws: DataError.self) { try Self.open(text) }
     #expect(error?.description.contains("more than 65,536 different texts in column 'id'") == true)
     #expect(try Self.open(text, ColumnChoice(skipping: ["id"])).shape == [65_537, 1])
+  }
+
+  // What is missing decides nothing: a column is what its first value is.
+  @Test(arguments: ["<NA>", "#N/A", "NA", "", "none", "nan"])
+  func aMissingFirstValueDecidesNothing(_ word: String) throws {
+    let array = try Self.open("a,b\n\(word),1\n0.5,2\n3,3\n")
+    #expect(array.names.classes.isEmpty)
+    #expect(Self.same(try DelimitedTextTests.rows(array), [[.nan, 1], [0.5, 2], [3, 3]]))
+  }
+
+  // Numbers in --skip-columns are the file's, also behind a column that is left out by itself.
+  @Test func columnNumbersAreThoseOfTheFile() throws {
+    let text = ",a,\"id, long\",b\n0,1,u0,2\n1,3,u1,4\n"
+    let array = try Self.open(text)
+    #expect(array.columnNumbers == [2, 3, 4] && array.columnName(1) == "'id, long'")
+    let kept = try Self.open(text, ColumnChoice(skipping: ["3"]))
+    #expect(kept.names.columns == ["a", "b"] && kept.columnNumbers == [2, 4])
+    let plain = try Self.open("1,2,3\n4,5,6\n", ColumnChoice(skipping: ["1"]))
+    #expect(plain.columnName(1) == "3")
+  }
+
+  // One column of a file is read by the model's classes, too.
+  @Test func aSingleColumnHasTheClassesOfTheModel() throws {
+    let folder = try TemporaryFolder()
+    let train = try folder.write(Array("s\nx\ny\nz\n".utf8), to: "a.csv")
+    let other = try folder.write(Array("s,t\nz,1\ny,2\n".utf8), to: "b.csv")
+    let known = try DataSource(name: "\(train):s").names
+    let array = try DataSource(name: "\(other):s", choice: ColumnChoice(known: known)).train
+    try array.load()
+    #expect(try DelimitedTextTests.rows(array) == [[2], [1]])
+  }
+
+  @Test func namesAreNumbersOnlyOfThoseWhoKnowThem() throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write(Array("v,kind\n1,nk\n2,b\n".utf8), to: "x.csv")
+    let labels = try #require(
+      try DataSource(name: path, labels: LabelRequest(train: "\(path):kind", test: nil)).trainLabels
+    )
+    #expect(throws: DataError.namedClasses(path: "\(path):kind", name: "b")) {
+      _ = try labels.numbered(as: [])
+    }
+  }
+
+  @Test func differencesOfNamesAreFound() {
+    var (one, other) = (DataNames(), DataNames())
+    #expect(one.firstDifference(from: other) == nil)
+    (one.columns, other.columns) = (["a", "b"], ["a", "b"])
+    (one.classes, other.classes) = ([1: ["x", "y"]], [1: ["x", "z"]])
+    #expect(one.firstDifference(from: other).map { [$0.own, $0.other] } == ["y", "z"])
+    other.classes = [:]
+    #expect(one.firstDifference(from: other) == nil)
+    (one.labels, other.labels) = (["p"], ["q"])
+    #expect(one.firstDifference(from: other).map { [$0.own, $0.other] } == ["p", "q"])
+  }
+
+  // Windows programs of Western Europe: two names must stay two.
+  @Test func textsThatAreNotUTF8AreWindows1252() throws {
+    let folder = try TemporaryFolder()
+    let bytes =
+      Array("x;s\n0,5;M".utf8) + [0xFC] + Array("ller\n1,5;M".utf8) + [0xF6]
+      + Array("ller ".utf8) + [0x80] + Array("\n".utf8)
+    let array = try DataSource(name: folder.write(bytes, to: "x.csv")).train
+    #expect(array.names.classes == [1: ["Möller €", "Müller"]])
   }
 
   // MARK: Labels

@@ -56,6 +56,17 @@ import Testing
       try String(contentsOfFile: "\(again)/config.yaml", encoding: .utf8).contains("- patient"))
     try Self.call(["train", "--run", run, "--resume", "--epochs", "3"])
 
+    // Other names for the same numbers are other data.
+    let renamed = try folder.write(
+      Array(Self.table(rows: 300).replacing("home", with: "house").utf8), to: "t.csv")
+    let refused = try Launch.alone(
+      "vae-dist", ["train", "--run", run, "--data", renamed, "--resume", "--epochs", "4"])
+    #expect(
+      refused.status == 65
+        && refused.errors.contains("was trained on data with 'home' where those given have 'house'"),
+      "\(refused.errors)")
+    _ = try folder.write(Array(Self.table(rows: 300).utf8), to: "t.csv")
+
     // Draws are a table like the first, and one to train on.
     let draws = folder.path("draws.csv")
     try Self.call(["sample", run, "--draw", "--count", "250", "--output", draws])

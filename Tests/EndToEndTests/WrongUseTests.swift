@@ -191,9 +191,15 @@ import Testing
     let wrong = try Launch.alone(
       "vae-dist", ["train", "--config", "run.yaml", "--latent", "-2"], in: folder.path)
     #expect(wrong.errors.hasPrefix("Error: --latent is -2"), "\(wrong.errors)")
-    let both = try Launch.alone(
-      "vae-dist", ["train", "--config", "run.yaml", "--verbose"], in: folder.path)
-    #expect(both.status == 64 && both.errors.contains("--quiet and --verbose are both given"))
+    // The command line wins, also where it asks for the opposite.
+    let loud = try Launch.alone(
+      "vae-dist",
+      [
+        "train", "--config", "run.yaml", "--latent", "2", "--epochs", "1", "--verbose", "--run",
+        "v",
+      ],
+      in: folder.path)
+    #expect(loud.status == 0 && loud.output.contains("data SHA-256"), "\(loud)")
   }
 
   // A conditional model scores other data with their own labels, and the label matters.

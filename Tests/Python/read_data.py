@@ -4,6 +4,7 @@
 """
 
 import csv
+import gzip
 import json
 import pathlib
 import struct
@@ -74,8 +75,20 @@ def main(program: str) -> None:
         same("h.csv", wanted)
         mixed.to_csv(folder / "i.csv.gz", index=False)
         same("i.csv.gz", wanted)
-        (folder / "j.csv").write_text('"a","b"\n' + "".join(f'"{i}",{i},{i / 8}\n' for i in range(9)))
+        (folder / "j.csv").write_text('"a","b"\n' + "".join(f'"{i + 1}",{i},{i / 8}\n' for i in range(9)))
         same("j.csv", np.column_stack([np.arange(9), np.arange(9) / 8]))
+
+        # Members of a gzip file follow each other, as bgzip writes them, with an empty one at the end.
+        parts = [gzip.compress(b"a,b\n1,2\n"), gzip.compress(b"3,4\n"), gzip.compress(b"")]
+        (folder / "k.csv.gz").write_bytes(b"".join(parts))
+        same("k.csv.gz", np.array([[1, 2], [3, 4.0]]))
+        (folder / "k.csv.gz").write_bytes(parts[0][:-9])
+        assert "is a damaged gzip file" in call("convert", "k.csv.gz", "out.npy").stderr
+        # What we write we read: a class that begins like a comment.
+        pd.DataFrame({"kind": ["#t", "u"] * 9, "v": range(18)}).to_csv(folder / "l.csv", index=False, quoting=csv.QUOTE_ALL)
+        same("l.csv", np.column_stack([np.arange(18) % 2, np.arange(18)]))
+        assert call("convert", "l.csv", "m.csv").returncode == 0
+        same("m.csv", np.column_stack([np.arange(18) % 2, np.arange(18)]))
 
         np.savez(folder / "one.npz", x=x, y=labels)
         same("one.npz", x)

@@ -143,6 +143,16 @@ def main(program: str) -> None:
             assert done.returncode == 0, done.stderr
             again = np.load(folder / "e.npz")
             assert all(np.array_equal(again[key], encoded[key]) for key in encoded), name
+        # Matrices of other columns have none of theirs.
+        wide = anndata.AnnData(counts[:, :4])
+        wide.obsm["X_pca"] = counts[:, 4:8]
+        wide.write_h5ad(folder / "wide.h5ad")
+        assert call("convert", "wide.h5ad:obsm/X_pca", "w.csv").returncode == 0
+        assert list(pd.read_csv(folder / "w.csv")) == [f"x_{i}" for i in range(4)]
+        with h5py.File(folder / "many.h5", "w") as file:
+            file.create_dataset("y", shape=(1 << 26,), dtype=h5py.string_dtype())
+        done = call("encode", "run1", "--data", "csr.h5ad", "--labels", "many.h5:y", memory=4 << 30)
+        assert done.returncode == 65 and "has the shape [67108864]" in done.stderr, done
         # Genes keep their names, and in another order they are others.
         done = call("sample", "run1", "--output", "s.csv")
         assert list(pd.read_csv(folder / "s.csv"))[:60] == [f"x_{i}" for i in range(60)], done.stderr
