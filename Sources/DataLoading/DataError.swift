@@ -40,6 +40,8 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
   case otherImageSize(path: String, size: String, expected: String)
   /// A column of a table that there is not.
   case noSuchColumn(path: String, name: String, columns: [String], count: Int)
+  /// More or fewer columns than a model reads, without names to find those by.
+  case unnamedColumns(path: String, count: Int, known: [String])
   /// Columns that cannot be left out by name or number.
   case noColumnsToSkip(path: String)
   /// A column of so many different texts that they are no classes.
@@ -153,6 +155,9 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
         + (columns.isEmpty
           ? "it names none of its \(count) columns, which are numbered from 1"
           : "its columns are \(Self.some(columns, of: 20))")
+    case .unnamedColumns(let path, let count, let known):
+      "'\(path)' has \(count) columns and no names in its first line, where the model reads \(known.count):"
+        + " \(Self.some(known, of: 20)); give it names, or those columns in that order"
     case .noColumnsToSkip(let path):
       "--skip-columns is for tables of text, and '\(path)' is no .csv, .tsv or .tab file"
     case .tooManyTexts(let path, let column):
@@ -165,7 +170,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
       "'\(path)' has texts (\(Self.some(texts, of: 3))) in column \(column); --skip-columns leaves it out, and"
         + " --likelihood table takes it as categorical \(max(texts.count, 2))" + Self.inspection
     case .otherColumns(let path, let place, let found, let expected):
-      "'\(path)' has '\(found)' as column \(place + 1), where the training data have '\(expected)'"
+      "'\(path)' has '\(found)' as column \(place + 1), where the training data have '\(expected)'; columns of a matrix must be in the order of training"
     case .notANumber(let path, let line, let column, let text):
       "'\(path)' has '\(text)' in column \(column) of line \(line), where numbers are needed; a column is of numbers or"
         + " of texts, by its first value, and empty where one is missing"
@@ -200,7 +205,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
       "'\(path)' has examples of \(width) values, but the model was trained on examples of"
         + " \(expected)"
     case .noLabels(let data, let flag):
-      "There are no labels beside '\(data)'; give a file of them with \(flag)"
+      "There are no labels beside '\(data)'; give a file of them, or a column (FILE:column), with \(flag)"
     case .labelsWithoutExamples(let path):
       "--test-labels is '\(path)', but there are no test examples; held-out ones keep their labels in --labels,"
         + " others come with --test-data"
@@ -209,7 +214,7 @@ public enum DataError: Error, Equatable, CustomStringConvertible {
         + " \(Self.grouped(exampleCount)) examples"
     case .notALabel(let path, let example, let value):
       "'\(path)' has \(value) for example \(example); labels are whole numbers from 0 to"
-        + " \(Labels.mostClasses - 1)"
+        + " \(Labels.mostClasses - 1), or a column of texts: FILE:column"
     case .otherClass(let path, let example, let label, let classes):
       "'\(path)' has class \(label) for example \(example), but the \(classes) classes are numbered from"
         + " 0 to \(classes - 1); --classes sets how many there are when a run begins"

@@ -92,6 +92,14 @@ public struct DataSource: Sendable {
     return names
   }
 
+  /// What `--labels` may name of an AnnData file, and the classes of it; none of other data.
+  public static func annotations(of name: String) -> [(name: String, classes: [String])] {
+    guard let (path, _) = HDF5File.split(name) else { return [] }
+    return HDF5File.guarded(path) {
+      ((try? HDF5File(path: path))?.annotations ?? []).map { ("\(path):\($0.name)", $0.classes) }
+    }
+  }
+
   /// Whether a file is a table of text, by its name.
   public static func isTable(_ path: String) -> Bool { DelimitedText.separator(of: path) != nil }
 

@@ -132,12 +132,18 @@ struct DelimitedText {
       return places
     }
     var skipped: Set<Int> = dialect.hasRowNames ? [0] : []
-    for name in choice.skipped {
+    let known = choice.known?.columns ?? []
+    let lacksNames = header.isEmpty && !known.isEmpty
+    // What is left out by a number may be left out already.
+    for name in lacksNames && count == known.count ? [] : choice.skipped {
       if let own = column(name) {
         skipped.insert(own)
       } else if choice.known == nil {
         throw missing(name)
       }
+    }
+    if lacksNames && count - skipped.count != known.count {
+      throw .unnamedColumns(path: path, count: count, known: known)
     }
     var next = 0
     for column in 0..<count where !skipped.contains(column) {

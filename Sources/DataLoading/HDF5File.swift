@@ -107,17 +107,31 @@ final class HDF5File: Sendable {
     return names
   }
 
-  private func list(_ group: String, depth: Int, _ names: inout [String]) throws(DataError) {
+  // What a group holds, a thousand at most.
+  private func links(in group: String) -> [String] {
     let node = vd_h5_open(handle, group.isEmpty ? "/" : group)
-    if node < 0 { return }
+    if node < 0 { return [] }
     defer { H5Oclose(node) }
     var facts = H5G_info_t()
-    if H5Gget_info(node, &facts) < 0 { return }
+    if H5Gget_info(node, &facts) < 0 { return [] }
     var buffer = [CChar](repeating: 0, count: 1024)
-    for index in 0..<facts.nlinks where names.count < 1000 {
-      if vd_h5_link_name(node, index, &buffer, buffer.count) < 0 { continue }
-      let link = String(
+    return (0..<min(facts.nlinks, 1000)).compactMap { index in
+      if vd_h5_link_name(node, index, &buffer, buffer.count) < 0 { return nil }
+      return String(
         decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+  }
+
+  /// The columns of AnnData's `obs` that may be labels, with their classes: categorical ones, of some classes.
+  var annotations: [(name: String, classes: [String])] {
+    links(in: "obs").compactMap { link in
+      let classes = (try? classes("obs/\(link)")) ?? []
+      return classes.count > 1 && classes.count <= 1_000 ? ("obs/\(link)", classes) : nil
+    }
+  }
+
+  private func list(_ group: String, depth: Int, _ names: inout [String]) throws(DataError) {
+    for link in links(in: group) where names.count < 1000 {
       let name = group.isEmpty ? link : "\(group)/\(link)"
       let child = vd_h5_open(handle, name)
       if child < 0 { continue }

@@ -35,19 +35,31 @@ public struct Labels: Sendable, Equatable {
     if array.width != 1 || array.exampleCount != exampleCount {
       throw .otherLabelCount(path: path, shape: array.shape, exampleCount: exampleCount)
     }
+    var names = array.names.classes[0] ?? []
     let value = FloatBuffer(count: 1)
+    var hasMissing = false
     var values: [UInt32] = []
     values.reserveCapacity(exampleCount)
     for example in 0..<exampleCount {
       try array.read(example: example, scale: 1, into: value.mutableElements)
+      // As tables and AnnData say that a text is missing.
+      if !names.isEmpty && (value.base[0].isNaN || value.base[0] == -1) {
+        values.append(UInt32(names.count))
+        hasMissing = true
+        continue
+      }
       guard let label = UInt32(exactly: value.base[0]), label < Self.mostClasses else {
         throw .notALabel(path: path, example: example, value: value.base[0])
       }
       values.append(label)
     }
+    if hasMissing { names.append(Self.missingName) }
     self.values = values
-    names = array.names.classes[0] ?? []
+    self.names = names
   }
+
+  // The class of examples that have none, after all others.
+  private static let missingName = "missing"
 
   /// The classes there are, if they are numbered from 0 without a gap at the end.
   public var classCount: Int { max(Int(values.max() ?? 0) + 1, names.count) }

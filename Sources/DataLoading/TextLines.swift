@@ -6,7 +6,6 @@ internal import Glibc
 struct TextLines {
   static let quote = UInt8(ascii: "\"")
   private static let (newline, hash) = (UInt8(10), UInt8(ascii: "#"))
-  private static let notAvailable = Array("#N/A".utf8)
 
   private let source: ByteStorage
   var bytes: UnsafeRawBufferPointer { source.bytes }
@@ -48,8 +47,8 @@ struct TextLines {
 
   // # and what follows, but not Excel's and pandas' #N/A.
   private func isComment(_ line: Slice<UnsafeRawBufferPointer>) -> Bool {
-    line.first == Self.hash && !line.starts(with: Self.notAvailable)
-      && !line.starts(with: Self.notAvailable.dropLast(2) + [65])
+    line.first == Self.hash
+      && !["N/A", "NA"].contains { line.dropFirst().starts(with: $0.utf8) }
   }
 
   private static func quoteCount(_ base: UnsafeRawPointer, _ range: Range<Int>) -> Int {

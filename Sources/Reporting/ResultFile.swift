@@ -116,12 +116,18 @@ public enum ResultValues: Sendable {
   /// A number as text that reads back as the same number.
   func text(_ index: Int) -> String {
     switch self {
-    case .float32(let values): "\(values[index])"
-    case .float64(let values): "\(values[index])"
+    case .float32(let values): Self.text(Double(values[index])) ?? "\(values[index])"
+    case .float64(let values): Self.text(values[index]) ?? "\(values[index])"
     case .int64(let values): "\(values[index])"
     case .uint8(let values): "\(values[index])"
     case .text(let values): values[index]
     }
+  }
+
+  // Whole numbers without a point, as programs that read tables tell them from others; nil of all others.
+  private static func text(_ value: Double) -> String? {
+    value == value.rounded() && abs(value) < 1e15 && !(value == 0 && value.sign == .minus)
+      ? "\(Int(value))" : nil
   }
 
   /// A number as what it stands for; nil where it is none of the classes.

@@ -142,6 +142,16 @@ public struct DataInspection: Codable, Sendable {
   public let data: String
   /// Training examples, then test examples if there are any.
   public let arrays: [Array]
+  /// Something that `--labels` may name.
+  public struct Annotation: Codable, Sendable {
+    /// What to give to `--labels`.
+    public let name: String
+    /// What its classes are called.
+    public let classes: [String]
+  }
+
+  /// What `--labels` may name, of AnnData files.
+  public let annotations: [Annotation]
   /// How to start a run.
   public let advice: Advice
 
@@ -175,6 +185,9 @@ public struct DataInspection: Codable, Sendable {
       // Labels that are damaged are said to be so by whoever wants them.
       let labels = try? DataSource.labelsIfAny(of: array, beside: name, split: split, given: nil)
       return try Array(array, split, columns, scan, labels)
+    }
+    annotations = DataSource.annotations(of: name).map {
+      Annotation(name: $0.name, classes: $0.classes)
     }
     let words = ["vae-dist", "train", "--data", name] + (advice?.flags ?? [])
     self.advice = Advice(

@@ -116,7 +116,8 @@ public struct ExampleRequest: Sendable, Equatable {
     try agreement.onEveryRank { try configuration.validate(worldSize: 1) }
     let prepared = try PreparedData(
       configuration, agreement: agreement, holdsOut: data == nil,
-      labelsOnlyOf: data == nil ? nil : split, known: data == nil ? nil : saved.names)
+      labelsOnlyOf: data == nil ? nil : split,
+      known: data == nil && saved.names.isEmpty ? nil : saved.names)
     let examples = prepared.examples(prepared.hasSplit ? split : .test)
     try agreement.onEveryRank {
       if examples.width != saved.inputs {

@@ -63,10 +63,7 @@ public struct SavedModel {
     progress = try TrainingProgress(file)
     inputs = try file.value("inputs")
     dataDigest = try file.value("data_digest")
-    do throws(NamesError) { names = try DataNames(file.metadata[Self.namesKey]) } catch {
-      throw .wrongMetadata(
-        path: file.path, key: Self.namesKey, value: file.metadata[Self.namesKey] ?? "")
-    }
+    names = try Self.names(in: file)
     do throws(TrainingError) { try configuration.validate(worldSize: 1) } catch {
       throw .wrongMetadata(path: file.path, key: "configuration", value: "\(error)")
     }
@@ -75,6 +72,16 @@ public struct SavedModel {
     }
     do throws(TrainingError) { _ = try configuration.model(inputs: inputs) } catch {
       throw .wrongMetadata(path: file.path, key: "configuration", value: "\(error)")
+    }
+  }
+
+  /// What the data that a file's parameters were trained on call values and classes.
+  ///
+  /// - Throws: `CheckpointError.wrongMetadata`.
+  public static func names(in file: SafetensorsFile) throws(CheckpointError) -> DataNames {
+    let text = file.metadata[namesKey]
+    do throws(NamesError) { return try DataNames(text) } catch {
+      throw .wrongMetadata(path: file.path, key: namesKey, value: text ?? "")
     }
   }
 

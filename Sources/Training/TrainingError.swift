@@ -101,7 +101,7 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
       "'\(path)' was trained on data with '\(run)' where those given have '\(given)'"
     case .otherData(let path, let run, let given):
       "'\(path)' was trained on other data: their SHA-256 is \(run.prefix(12))…, that"
-        + " of the data given is \(given.prefix(12))…"
+        + " of the data given is \(given.prefix(12))…; a model is asked about other data with --data"
     }
   }
 }

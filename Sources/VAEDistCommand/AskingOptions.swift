@@ -84,6 +84,9 @@ struct ObservationOptions: ParsableArguments {
   @Flag(help: "Draw x from p(x|z), rather than show its mean.")
   var draw = false
 
+  @Flag(help: "Write x alone, without latents and classes: a table like the data.")
+  var valuesOnly = false
+
   @Option(parsing: .unconditional, help: "Where random numbers begin.")
   var seed: UInt64 = 0
 
@@ -96,7 +99,9 @@ struct ObservationOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
-    help: "What means of counts add up to with --library-size observed. (default: 10000)")
+    help:
+      "What means of counts add up to with --library-size observed, before inflation by zeros. (default: 10000)"
+  )
   var total: Double?
 
   func validate() throws {
@@ -115,7 +120,8 @@ struct ObservationOptions: ParsableArguments {
 
   var values: [(name: String, value: String)] {
     [
-      ("--draw", "\(draw)"), ("--seed", "\(seed)"), ("--label", label ?? "default"),
+      ("--draw", "\(draw)"), ("--values-only", "\(valuesOnly)"), ("--seed", "\(seed)"),
+      ("--label", label ?? "default"),
       ("--total", total.map { "\($0)" } ?? "default"),
     ]
   }
@@ -195,9 +201,14 @@ struct Question {
   }
 
   /// A column of examples, with the names that they have in tables.
-  func exampleColumn(_ name: String) -> ResultColumn {
+  ///
+  /// - Parameters:
+  ///   - name: What the array is called.
+  ///   - isAlone: Whether no other column is of examples, so that names need nothing before them.
+  /// - Returns: The column.
+  func exampleColumn(_ name: String, isAlone: Bool = false) -> ResultColumn {
     var column = ResultColumn(name, .float32, shape: exampleShape)
-    column.numberNames = saved.names.columns.map { "\(name)_\($0)" }
+    column.numberNames = saved.names.columns.map { isAlone ? $0 : "\(name)_\($0)" }
     let kinds = saved.configuration.tableKinds
     // A mean of truth values is a probability, and no class.
     column.classes = saved.names.classes.filter { place, _ in

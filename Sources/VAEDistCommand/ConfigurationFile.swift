@@ -95,6 +95,28 @@ package struct ConfigurationFile {
     self.places = places
   }
 
+  /// The flags, without what a command line replaces together with other things: how much is said, and of other data the
+  /// test examples and labels, unless those are a column of the data.
+  func flags(before arguments: [String]) -> [String] {
+    func value(_ name: String, in flags: [String]) -> String? {
+      if let index = flags.lastIndex(of: "--\(name)"), index + 1 < flags.count {
+        return flags[index + 1]
+      }
+      return flags.last { $0.hasPrefix("--\(name)=") }.map { String($0.dropFirst(name.count + 3)) }
+    }
+    let saysHowMuch = arguments.contains { $0 == "--quiet" || $0 == "--verbose" }
+    let own = flags.filter { !saysHowMuch || $0 != "--quiet" && $0 != "--verbose" }
+    guard let data = value("data", in: arguments), let before = value("data", in: own),
+      data != before
+    else { return own }
+    return own.compactMap { flag in
+      if flag.hasPrefix("--test-data=") || flag.hasPrefix("--test-labels=") { return nil }
+      guard flag.hasPrefix("--labels=") else { return flag }
+      return flag.hasPrefix("--labels=\(before):")
+        ? "--labels=\(data)\(flag.dropFirst("--labels=\(before)".count))" : nil
+    }
+  }
+
   /// Where the file gives which setting, but for those that a command line has too.
   func places(notIn arguments: [String]) -> [String: String] {
     places.filter { name, _ in

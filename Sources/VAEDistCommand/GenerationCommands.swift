@@ -121,17 +121,23 @@ extension Question {
         paths.results,
         // The first is what an .npy file holds.
         columns: [
-          exampleColumn("x"),
-          ResultColumn("z", .float32, shape: [latent]),
-        ] + (hasLabels ? Self.labelColumns(labelNames) : []), rowCount: count)
+          exampleColumn("x", isAlone: true)
+        ]
+          + (observation.valuesOnly
+            ? []
+            : [ResultColumn("z", .float32, shape: [latent])]
+              + (hasLabels ? Self.labelColumns(labelNames) : [])),
+        rowCount: count)
     }
     let shown = columns == nil ? min(count, Self.mostTiles) : count
     var tiles: [Float] = []
     try inference.observe(source, asked) { [asked] rows, latents, values in
       let labels = rows.compactMap { inference.label(ofRow: $0, asked) }
       try files?.append(
-        [.float32(values), .float32(latents)]
-          + (hasLabels ? Self.labelValues(labels, labelNames) : []))
+        [.float32(values)]
+          + (observation.valuesOnly
+            ? []
+            : [.float32(latents)] + (hasLabels ? Self.labelValues(labels, labelNames) : [])))
       if rows.lowerBound < shown && !paths.pictures.isEmpty { tiles += values }
     }
     try ranks.onRoot {

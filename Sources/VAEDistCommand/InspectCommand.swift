@@ -171,6 +171,11 @@ struct InspectCommand: RankCommand {
         lines += Self.lines(of: columns)
       }
     }
+    for annotation in found.annotations {
+      lines.append(
+        "  --labels \(shellQuoted(annotation.name)): \(grouped(annotation.classes.count)) classes,"
+          + " \(some(annotation.classes))")
+    }
     lines.append("Likelihood: \(found.advice.likelihood) (\(found.advice.reason))")
     lines.append("  \(found.advice.command)")
     return lines.joined(separator: "\n")

@@ -221,7 +221,7 @@ final class TerminalReporter: TrainingObserver {
       \(Self.text(end))
       Done: test ELBO \(latest) nats per example after \(grouped(progress.step)) steps (best \(best))
       Checkpoints are in \(runPath)/checkpoints; next: vae-dist evaluate \
-      \(shellQuoted(runPath + (lostPatience ? "/checkpoints/best" : "")))
+      \(shellQuoted(runPath + (progress.bestStep == progress.step ? "" : "/checkpoints/best")))
       """)
   }
 

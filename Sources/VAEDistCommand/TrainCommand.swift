@@ -34,9 +34,7 @@ struct TrainCommand: RankCommand {
     // The configuration file's settings and then the command line's own.
     let (file, given, run) = try ranks.onEveryRank {
       let file = try path.map { try ConfigurationFile(path: $0) }
-      let saysHowMuch = own.contains { $0 == "--quiet" || $0 == "--verbose" }
-      let given = TrainingSession.join(
-        (file?.flags ?? []).filter { !saysHowMuch || $0 != "--quiet" && $0 != "--verbose" }, own)
+      let given = TrainingSession.join(file?.flags(before: own) ?? [], own)
       return (file, given, try Self.runOptions(given))
     }
     let reporter =

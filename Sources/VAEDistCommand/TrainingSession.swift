@@ -63,7 +63,9 @@ struct TrainingSession {
     try ranks.requireEqual(
       configuration.settings.filter { $0.name != "threads" }.map { ("--\($0.name)", $0.value) })
 
-    let data = try PreparedData(configuration, agreement: ranks)
+    configuration.initializeFrom = try initialFile(configuration.initializeFrom, saved: saved)
+    let data = try PreparedData(
+      configuration, agreement: ranks, known: try knownNames(configuration, saved))
     // What was resolved belongs to the run: it goes on, and repeats, from any folder.
     configuration.scale = Double(data.scale)
     configuration = configuration.resolved(for: data)
@@ -71,7 +73,6 @@ struct TrainingSession {
     configuration.testData = configuration.testData.map(Self.absolute)
     configuration.labels = configuration.labels.map(Self.absolute)
     configuration.testLabels = configuration.testLabels.map(Self.absolute)
-    configuration.initializeFrom = try initialFile(configuration.initializeFrom, saved: saved)
     // Asked on every rank, since --threads may be given on some only.
     let share = try Processors.defaultThreadCount(communicator)
     let threadCount = configuration.threads ?? share
@@ -91,6 +92,18 @@ struct TrainingSession {
       try writeResults(folder, data, threads: threadCount)
     }
     return (folder, stop)
+  }
+
+  // What the model that goes on, or that a run starts from, calls values and classes: another number for one of them
+  // would be another model. Nil where there is none, or it knows no names.
+  private func knownNames(
+    _ configuration: TrainingConfiguration, _ saved: SavedModel?
+  ) throws -> DataNames? {
+    let names = try ranks.onEveryRank {
+      try saved?.names
+        ?? configuration.initializeFrom.map { try SavedModel.names(in: SafetensorsFile(path: $0)) }
+    }
+    return names.flatMap { $0.isEmpty ? nil : $0 }
   }
 
   // The file that a new run starts from: of a run, its newest checkpoint as the root finds it.

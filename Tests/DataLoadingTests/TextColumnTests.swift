@@ -124,6 +124,16 @@ import Testing
     #expect(try Self.open(text, ColumnChoice(skipping: ["id"])).shape == [65_537, 1])
   }
 
+  // Examples without a label are a class of their own.
+  @Test func missingLabelsAreAClass() throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write(Array("v,kind\n1,nk\n2,\n3,b\n4,NA\n".utf8), to: "x.csv")
+    let labels = try #require(
+      try DataSource(name: path, labels: LabelRequest(train: "\(path):kind", test: nil)).trainLabels
+    )
+    #expect(labels.values == [1, 2, 0, 2] && labels.names == ["b", "nk", "missing"])
+  }
+
   // What is missing decides nothing: a column is what its first value is.
   @Test(arguments: ["<NA>", "#N/A", "NA", "", "none", "nan"])
   func aMissingFirstValueDecidesNothing(_ word: String) throws {

@@ -134,6 +134,8 @@ def main(program: str) -> None:
         encoded = np.load(folder / "run1/encode.npz")
         assert np.array_equal(encoded["label"], kinds.codes)
         assert np.array_equal(encoded["label_name"], kinds.astype(str)) and encoded["label_name"].dtype.kind == "U"
+        [annotation] = json.loads(call("inspect", "csr.h5ad", "--json").stdout)["annotations"]
+        assert annotation == {"name": "csr.h5ad:obs/kind", "classes": ["b", "nk", "t"]}, annotation
         # The same from arrays of texts, of fixed and of free length.
         with h5py.File(folder / "csr.h5ad", "r+") as file:
             file["obs/fixed"] = np.array(kinds.astype(str)).astype("S")
@@ -155,7 +157,7 @@ def main(program: str) -> None:
         assert done.returncode == 65 and "has the shape [67108864]" in done.stderr, done
         # Genes keep their names, and in another order they are others.
         done = call("sample", "run1", "--output", "s.csv")
-        assert list(pd.read_csv(folder / "s.csv"))[:60] == [f"x_{i}" for i in range(60)], done.stderr
+        assert list(pd.read_csv(folder / "s.csv"))[:60] == [str(i) for i in range(60)], done.stderr
         turned = anndata.AnnData(counts[:, ::-1])
         turned.var_names = [str(59 - i) for i in range(60)]
         turned.write_h5ad(folder / "turned.h5ad")
