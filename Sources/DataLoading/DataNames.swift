@@ -13,17 +13,6 @@ public struct DataNames: Sendable, Equatable, Codable {
   /// Whether nothing has a name.
   public var isEmpty: Bool { columns.isEmpty && classes.isEmpty && labels.isEmpty }
 
-  /// The first column or class that is called otherwise elsewhere, where both sides have names.
-  public func firstDifference(from other: DataNames) -> (own: String, other: String)? {
-    let pairs =
-      [(columns, other.columns), (labels, other.labels)]
-      + classes.keys.sorted().map { (classes[$0] ?? [], other.classes[$0] ?? []) }
-    for (own, given) in pairs where !own.isEmpty && !given.isEmpty {
-      if let pair = zip(own, given).first(where: { $0.0 != $0.1 }) { return (pair.0, pair.1) }
-    }
-    return nil
-  }
-
   /// What a class is called, or its number where it has no name.
   public static func name(_ number: Int, of names: [String]) -> String {
     names.indices.contains(number) ? names[number] : "\(number)"

@@ -256,10 +256,6 @@ public final class Trainer {
         throw TrainingError.otherData(
           path: folder.path, run: saved.dataDigest, given: data.digest)
       }
-      if let difference = saved.names.firstDifference(from: data.names) {
-        throw TrainingError.otherNames(
-          path: folder.path, run: difference.own, given: difference.other)
-      }
       try saved.progress.check(
         stepsPerEpoch: sampler.stepsPerEpoch, path: saved.file.path)
       try saved.read(into: replica)

@@ -34,8 +34,6 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
   case runInUse(path: String)
   /// A flag that would change what a run has begun with.
   case resumeConflict(path: String, name: String, run: String, given: String)
-  /// Data that call a value or a class otherwise than those of the run.
-  case otherNames(path: String, run: String, given: String)
   /// Data that are not those of the run.
   case otherData(path: String, run: String, given: String)
 
@@ -97,8 +95,6 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
     case .resumeConflict(let path, let name, let run, let given):
       "The run in '\(path)' has --\(name) \(run), not \(given); leave the flag out, or start"
         + " another run"
-    case .otherNames(let path, let run, let given):
-      "'\(path)' was trained on data with '\(run)' where those given have '\(given)'"
     case .otherData(let path, let run, let given):
       "'\(path)' was trained on other data: their SHA-256 is \(run.prefix(12))…, that"
         + " of the data given is \(given.prefix(12))…; a model is asked about other data with --data"

@@ -71,7 +71,7 @@ enum ExitStatus: Int32 {
     case .ranksDisagree: ranksDiffer
     case .replicasDiffer: bug
     case .notFinite, .scoreNotFinite: notFinite
-    case .otherData, .otherNames, .otherNetwork: data
+    case .otherData, .otherNetwork: data
     }
   }
 }
