@@ -45,7 +45,7 @@ struct DelimitedText {
   ) throws(DataError) {
     self.path = path
     lines = TextLines(source)
-    guard let dialect = TextDialect(lines, usual: separator) else {
+    guard let dialect = TextDialect(lines, usual: separator, choice) else {
       throw .empty(path: path, shape: [0])
     }
     self.dialect = dialect
@@ -99,7 +99,7 @@ struct DelimitedText {
     if dialect.hasRowNames {
       return "the first line names columns, and the first column, which has no name, rows"
     }
-    return header.allSatisfy { Int($0) != nil }
+    return header.contains { dialect.parser.number($0) != nil }
       ? "the first line, \(header.prefix(3).joined(separator: ", ")) …, names columns" : nil
   }
 

@@ -128,10 +128,10 @@ struct NumberParser {
 
   private static let missing = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", "."]
 
-  // What pandas takes for missing: in a column of texts, "none" is one of them.
+  // What pandas takes for missing, and UCI's "?": in a column of texts, "none" is one of them.
   private static let missingTexts: Set<String> = [
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+    "<NA>", "?", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
   ]
 
   /// Whether a field of a column of texts says that there is none.

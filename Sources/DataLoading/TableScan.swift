@@ -17,6 +17,8 @@ public struct TableScan: Sendable, Equatable {
     public private(set) var minimum = Double.infinity
     /// The largest of them.
     public private(set) var maximum = -Double.infinity
+    /// How many are 0.
+    public private(set) var zeroCount = 0.0
     /// How many are not whole numbers.
     public private(set) var fractionCount = 0.0
     /// How many are infinite, or beyond 32-bit floating point.
@@ -39,6 +41,7 @@ public struct TableScan: Sendable, Equatable {
       count += 1
       minimum = min(minimum, value)
       maximum = max(maximum, value)
+      if value == 0 { zeroCount += 1 }
       if value != value.rounded() { fractionCount += 1 }
       plain.add(value)
       if value > 0 { logarithmic.add(log(value)) }
@@ -48,16 +51,18 @@ public struct TableScan: Sendable, Equatable {
       count += other.count
       minimum = min(minimum, other.minimum)
       maximum = max(maximum, other.maximum)
+      zeroCount += other.zeroCount
       fractionCount += other.fractionCount
       infinityCount += other.infinityCount
       plain.add(other.plain)
       logarithmic.add(other.logarithmic)
     }
 
-    fileprivate static let numberCount = 11
+    fileprivate static let numberCount = 12
 
     fileprivate var numbers: [Double] {
-      [count, minimum, maximum, fractionCount, infinityCount] + plain.numbers + logarithmic.numbers
+      [count, minimum, maximum, fractionCount, infinityCount, zeroCount]
+        + plain.numbers + logarithmic.numbers
     }
 
     fileprivate init() {}
@@ -65,9 +70,9 @@ public struct TableScan: Sendable, Equatable {
     fileprivate init(numbers: ArraySlice<Double>) {
       let values = Array(numbers)
       (count, minimum, maximum) = (values[0], values[1], values[2])
-      (fractionCount, infinityCount) = (values[3], values[4])
-      plain = Moments(values[5..<8])
-      logarithmic = Moments(values[8..<11])
+      (fractionCount, infinityCount, zeroCount) = (values[3], values[4], values[5])
+      plain = Moments(values[6..<9])
+      logarithmic = Moments(values[9..<12])
     }
   }
 

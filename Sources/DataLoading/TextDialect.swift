@@ -25,7 +25,8 @@ struct TextDialect {
   /// - Parameters:
   ///   - lines: The file's.
   ///   - usual: What separates fields by the file's name.
-  init?(_ lines: TextLines, usual: UInt8) {
+  ///   - choice: What a model knows of the columns.
+  init?(_ lines: TextLines, usual: UInt8, _ choice: ColumnChoice) {
     var position = lines.bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
     guard var first = lines.next(&position) else { return nil }
     // Excel's own word for what separates fields.
@@ -50,8 +51,9 @@ struct TextDialect {
     let parser = Self.parser(([fields] + rows), separator)
     if Self.lackNameOfRows(fields, rows, parser) { fields.insert("", at: 0) }
     let areNames =
-      fields.contains { parser.number($0) == nil }
-      ? !Self.areMetAgain(fields, rows, parser) : Self.areNumbers(fields, rows)
+      Self.fit(fields, choice, parser).map { !$0 }
+      ?? (fields.contains { parser.number($0) == nil }
+        ? !Self.areMetAgain(fields, rows, parser) : Self.areNumbers(fields, rows))
     self.separator = separator
     self.parser = parser
     header = areNames ? fields : []
@@ -79,6 +81,20 @@ struct TextDialect {
     else { return false }
     return rows.allSatisfy { parser.number($0[0]) == nil }
       || fields.count > 1 && rows.enumerated().allSatisfy { $1[0] == "\($0 + 1)" }
+  }
+
+  // Whether fields are an example of a model that knows classes but no names of columns; nil of others.
+  private static func fit(
+    _ fields: [String], _ choice: ColumnChoice, _ parser: NumberParser
+  ) -> Bool? {
+    guard let known = choice.known, known.columns.isEmpty, !known.classes.isEmpty else {
+      return nil
+    }
+    let classes = Set(known.classes.values.joined())
+    return fields.enumerated().allSatisfy { column, text in
+      parser.number(text) != nil || classes.contains(text)
+        || choice.skipped.contains("\(column + 1)")
+    }
   }
 
   // Texts beside numbers that are found again below are classes of the first example.

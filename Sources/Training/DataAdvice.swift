@@ -20,7 +20,10 @@ public struct DataAdvice: Sendable, Equatable {
   ///   - all: What each of their values is like.
   ///   - isGrey: Whether small 8-bit numbers are known to be shades, too.
   public init(_ array: NumericArray, _ all: [TableScan.Column], isGrey: Bool) {
-    let skipped = all.indices.filter { Self.isNothingToLearn($0, all[$0], of: array) }
+    let label = Self.label(of: array, all)
+    let skipped = all.indices.filter {
+      $0 == label || Self.isNothingToLearn($0, all[$0], of: array)
+    }
     let kept = all.indices.filter { !skipped.contains($0) }
     if kept.isEmpty {
       (likelihood, reason, flags) = (.table, "no column is left to learn", [])
@@ -38,6 +41,18 @@ public struct DataAdvice: Sendable, Equatable {
     flags =
       ["--likelihood", likelihood.rawValue] + found.flags
       + (names.isEmpty ? [] : ["--skip-columns", names.joined(separator: ",")])
+      + (label.map { ["--labels", "\(array.path):\(Self.name($0, array))"] } ?? [])
+  }
+
+  // The column of a table of text whose name says that it is what examples are, and no part of them.
+  private static func label(of array: NumericArray, _ columns: [TableScan.Column]) -> Int? {
+    let names = ["label", "labels", "class", "target", "y"]
+    return array.names.columns.indices.first { place in
+      let (name, column) = (array.names.columns[place].lowercased(), columns[place])
+      return array.width > 2 && names.contains(name) && column.fractionCount == 0
+        && column.minimum >= 0 && column.maximum < 1_000
+        && column.count == Double(array.exampleCount)
+    }
   }
 
   private typealias Found = (likelihood: LikelihoodKind, reason: String, flags: [String])
@@ -84,6 +99,11 @@ public struct DataAdvice: Sendable, Equatable {
         ? isCountable && columns.contains { DataAdvice.isMeasured($0) }
         : columns.contains { $0.fractionCount == 0 && $0.minimum < $0.maximum }
     }
+    // Whole numbers that nobody counted: far from 0, or the shades of deep images.
+    var isOfMeasurements: Bool {
+      isImage && maximum > 1_000
+        || 2 * columns.count { DataAdvice.isMeasured($0) } > columns.count
+    }
     // Deviations of columns that differ by more than ten times.
     var isUneven: Bool {
       let deviations = columns.map(\.moments.deviation).filter { $0 > 0 }.sorted()
@@ -112,7 +132,7 @@ public struct DataAdvice: Sendable, Equatable {
     }
     if data.isWhole && isUnit { return (.bernoulli, "all values are 0 or 1", data.network) }
     if data.isOfBytes { return images(data, isGrey: isGrey) }
-    if data.isCountable { return counts(data) }
+    if data.isCountable && !data.isOfMeasurements { return counts(data) }
     if isUnit { return (.continuousBernoulli, "values from 0 to 1", data.network) }
     if data.isNarrow || !data.isImage && data.isUneven && data.columns.count <= 1_024 {
       return (.table, "numbers of different sizes, which a table standardizes", table)
@@ -146,14 +166,25 @@ public struct DataAdvice: Sendable, Equatable {
         .poisson, "whole numbers from 0 that vary about as much as their means", data.network
       )
     }
-    let reason = "whole numbers from 0 that vary more than Poisson's"
     // Of many, as of genes in a cell, the total differs from example to example.
-    return data.columns.count >= 50
-      ? (
-        .zeroInflatedNegativeBinomial, reason,
-        data.network + ["--library-size", "observed"]
-      )
-      : (.negativeBinomial, reason, data.network)
+    let flags = data.network + (data.columns.count >= 20 ? ["--library-size", "observed"] : [])
+    let reason = "whole numbers from 0 that vary more than Poisson's"
+    return hasMoreZeros(data.columns)
+      ? (.zeroInflatedNegativeBinomial, reason + ", with more zeros than that explains", flags)
+      : (.negativeBinomial, reason, flags)
+  }
+
+  // Whether half of the columns have more zeros than the negative binomial distribution of their mean and variance:
+  // (θ / (θ + μ))^θ with θ = μ² / (σ² − μ).
+  private static func hasMoreZeros(_ columns: [TableScan.Column]) -> Bool {
+    let excess = columns.compactMap { column -> Double? in
+      let (mean, deviation) = column.moments
+      let surplus = deviation * deviation - mean
+      guard mean > 0, surplus > 0, column.count > 0 else { return nil }
+      let theta = mean * mean / surplus
+      return column.zeroCount / column.count - pow(theta / (theta + mean), theta)
+    }.sorted()
+    return excess.isEmpty ? false : excess[excess.count / 2] > 0.03
   }
 
   /// Columns of a table of text that name rows, are always the same, or empty.

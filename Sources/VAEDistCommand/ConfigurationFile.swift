@@ -111,9 +111,13 @@ package struct ConfigurationFile {
     else { return own }
     return own.compactMap { flag in
       if flag.hasPrefix("--test-data=") || flag.hasPrefix("--test-labels=") { return nil }
-      guard flag.hasPrefix("--labels=") else { return flag }
-      return flag.hasPrefix("--labels=\(before):")
-        ? "--labels=\(data)\(flag.dropFirst("--labels=\(before)".count))" : nil
+      guard let labels = value("labels", in: [flag]) else { return flag }
+      // An array of a file goes with the file.
+      func file(_ name: String) -> String { DataSource.split(name)?.path ?? name }
+      guard let (path, column) = DataSource.split(labels), let column, path == file(before) else {
+        return nil
+      }
+      return "--labels=\(file(data)):\(column)"
     }
   }
 

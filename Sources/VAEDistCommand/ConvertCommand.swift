@@ -39,6 +39,13 @@ struct ConvertCommand: RankCommand {
   // One rank is enough.
   mutating func run(on ranks: Agreement) throws {
     try ranks.onRoot {
+      func real(_ path: String) -> String {
+        URL(filePath: path).resolvingSymlinksInPath().standardizedFileURL.path
+      }
+      if real(DataSource.split(data)?.path ?? data) == real(output) {
+        throw UsageError(
+          description: "'\(output)' is what is read; name another file to write")
+      }
       let source = try DataSource(
         name: data, choice: ColumnChoice(skipping: nameList(skipColumns)))
       guard let array = split == .train ? source.train : source.test else {

@@ -53,9 +53,15 @@ struct TrainingSession {
       }
       do {
         try settings.validate(worldSize: communicator.worldSize)
-      } catch TrainingError.invalidSetting(let name, let value, let expected) {
-        let error = TrainingError.invalidSetting(name: name, value: value, expected: expected)
-        guard let place = places[name] else { throw error }
+      } catch let error as TrainingError {
+        let place =
+          switch error {
+          case .invalidSetting(let name, _, _): places[name]
+          case .unfitColumns: places["columns"]
+          case .unfitNetwork: places["encoder"] ?? places["decoder"]
+          default: nil as String?
+          }
+        guard let place else { throw error }
         throw UsageError(description: "\(place): \(error)")
       }
       return settings

@@ -124,6 +124,17 @@ import Testing
     #expect(try Self.open(text, ColumnChoice(skipping: ["id"])).shape == [65_537, 1])
   }
 
+  // A model without names of columns knows its classes: a first line of those is an example, another a header.
+  @Test func filesWithoutAHeaderStaySo() throws {
+    let known = try Self.open("5,a,u\n6,b,v\n7,a,u\n").names
+    #expect(known.columns.isEmpty && known.classes == [1: ["a", "b"], 2: ["u", "v"]])
+    let choice = ColumnChoice(known: known)
+    #expect(try DelimitedTextTests.rows(Self.open("8,b,u\n", choice)) == [[8, 1, 0]])
+    #expect(try DelimitedTextTests.rows(Self.open("x,y,z\n8,b,u\n", choice)) == [[8, 1, 0]])
+    let skipping = ColumnChoice(skipping: ["1"], known: known)
+    #expect(try DelimitedTextTests.rows(Self.open("id9,8,b,u\n", skipping)) == [[8, 1, 0]])
+  }
+
   // Examples without a label are a class of their own.
   @Test func missingLabelsAreAClass() throws {
     let folder = try TemporaryFolder()
@@ -135,7 +146,7 @@ import Testing
   }
 
   // What is missing decides nothing: a column is what its first value is.
-  @Test(arguments: ["<NA>", "#N/A", "NA", "", "none", "nan"])
+  @Test(arguments: ["<NA>", "#N/A", "NA", "", "none", "nan", "?"])
   func aMissingFirstValueDecidesNothing(_ word: String) throws {
     let array = try Self.open("a,b\n\(word),1\n0.5,2\n3,3\n")
     #expect(array.names.classes.isEmpty)

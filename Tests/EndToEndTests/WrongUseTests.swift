@@ -134,6 +134,14 @@ import Testing
   static let badFiles: [(String, String)] = [
     ("latnet: 20", "line 1, column 1: There is no setting 'latnet'; did you mean 'latent'?"),
     ("seed: 1\nlatnet:", "line 2, column 1: There is no setting 'latnet'; did you mean 'latent'?"),
+    (
+      "seed: 1\nlikelihood: table\ncolumns: [gausian]",
+      "line 3, column 10: column 'gausian' is none of"
+    ),
+    (
+      "encoder: [dens 3]\ndecoder: [dense 3]",
+      "line 1, column 10: layer 'dens 3' begins with none of"
+    ),
     ("lr: 1", "There is no setting 'lr'; did you mean 'learning-rate'?"),
     ("global_batch_size: 1", "did you mean 'global-batch-size'?"),
     ("quark: 1", "There is no setting 'quark'; vae-dist config prints all of them"),

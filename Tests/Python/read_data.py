@@ -196,7 +196,11 @@ def main(program: str) -> None:
             ("table", unit * 10.0 ** rng.integers(-3, 3, 60), '"60 gaussian"'), ("continuous-bernoulli", rng.random((200, 5)), ""),
             ("table", rng.normal(5, 1, (200, 4)), '"4 gaussian"'),
             ("poisson", rng.poisson(4, (200, 30)), ""), ("negative-binomial", rng.poisson(rng.gamma(1, 9, (200, 30))), ""),
-            ("zero-inflated-negative-binomial", rng.poisson(rng.gamma(1, 9, (200, 90))), "--library-size observed"),
+            ("negative-binomial", rng.poisson(rng.gamma(1, 9, (200, 90))), "--library-size observed"),
+            ("zero-inflated-negative-binomial", rng.poisson(rng.gamma(4, 3, (200, 30))) * (rng.random((200, 30)) < 0.5),
+             "--library-size observed"),
+            ("table", rng.integers(1000, 9000, (200, 30)), '"30 gaussian"'),
+            ("gaussian", rng.integers(28_000, 50_000, (60, 8, 8)).astype("u2"), "--scale 100000"),
             ("bernoulli", rng.random((200, 9)) < 0.4, ""),
             ("discretized-logistic", bytes_of(60, 8, 8, 3), "--network conv"), ("bernoulli", bytes_of(60, 7, 5), "--binarize dynamic"),
             ("bernoulli", bytes_of(60, 100), "--binarize dynamic"), ("bernoulli", bytes_of(60, 100).astype("f4"), "--scale 255"),
@@ -218,6 +222,13 @@ def main(program: str) -> None:
                 f"{command} --steps 2 --run trial-{number} --no-report", shell=True, cwd=folder, timeout=60,
                 capture_output=True, text=True)
             assert done.returncode == 0, (command, done.stderr)
+        # Pixels behind a column that says what they are.
+        pixels = pd.DataFrame(bytes_of(80, 64), columns=[f"p{i}" for i in range(64)])
+        pixels.insert(0, "label", rng.integers(0, 4, 80))
+        pixels.to_csv(folder / "o.csv", index=False)
+        advice = json.loads(call("inspect", "o.csv", "--json").stdout)["advice"]
+        assert advice["command"].endswith("--binarize dynamic --scale 255 --skip-columns label --labels o.csv:label"), advice
+        assert "is what is read" in call("convert", "o.csv", "./o.csv").stderr
         # A column without a value, and names of rows, are left out of a table of text.
         mixed["empty"] = np.nan
         mixed["name"] = [f"row {i}" for i in range(300)]
